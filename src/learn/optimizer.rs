@@ -5,6 +5,7 @@
 //! `AdamW` (Loshchilov and Hutter 2019), `SGD` with momentum without dampening. Entries are independent, so chunks may be processed in
 //! any order.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -254,25 +255,34 @@ pub fn is_below(tensor: &str, part: &str) -> bool {
     rest.is_some_and(|rest| part.is_empty() || part.ends_with('.') || rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Groups of the tensors of a network: the rate of the longest prefix in `rates` (otherwise `rate`), and no group for tensors with a prefix
-/// in `frozen`. Adjacent tensors with the same rate are merged. Also returns the prefixes that match no tensor.
+/// Whether a tensor belongs to a part of the network, or to that part of a network used under one of `prefixes`: with `second.`, part
+/// `layer1` contains `second.layer1.0.conv1.weight` too.
+#[must_use]
+pub fn is_part(tensor: &str, part: &str, prefixes: &BTreeSet<String>) -> bool {
+    let mut inside = prefixes.iter().filter_map(|prefix| tensor.strip_prefix(prefix.as_str()));
+    is_below(tensor, part) || inside.any(|name| is_below(name, part))
+}
+
+/// Groups of the tensors of a network: the rate of the longest name in `rates` that they belong to ([`is_part`]; otherwise `rate`), and no
+/// group for what belongs to a name in `frozen`. Adjacent tensors with the same rate are merged. Also returns the names that match no tensor.
 #[must_use]
 pub fn groups<'a>(
     tensors: impl Iterator<Item = (&'a str, Range<usize>)>,
     rate: f64,
     rates: &[(String, f64)],
     frozen: &[String],
+    prefixes: &BTreeSet<String>,
 ) -> (Vec<ParameterGroup>, Vec<String>) {
     let mut groups: Vec<ParameterGroup> = Vec::new();
     let mut unmatched: Vec<String> = rates.iter().map(|(name, _)| name.clone()).chain(frozen.iter().cloned()).collect();
     for (name, range) in tensors {
-        unmatched.retain(|prefix| !is_below(name, prefix));
-        if frozen.iter().any(|prefix| is_below(name, prefix)) {
+        unmatched.retain(|prefix| !is_part(name, prefix, prefixes));
+        if frozen.iter().any(|prefix| is_part(name, prefix, prefixes)) {
             continue;
         }
         let rate = rates
             .iter()
-            .filter(|(prefix, _)| is_below(name, prefix))
+            .filter(|(prefix, _)| is_part(name, prefix, prefixes))
             .max_by_key(|(prefix, _)| prefix.len())
             .map_or(rate, |(_, rate)| *rate);
         match groups.last_mut() {
@@ -287,15 +297,30 @@ pub fn groups<'a>(
 mod tests {
     use super::*;
 
+    /// No network is used under a name.
+    const NONE: BTreeSet<String> = BTreeSet::new();
+
     #[test]
     fn the_longest_prefix_gives_the_rate_and_frozen_tensors_have_no_group() {
         let tensors =
             [("conv1.weight", 0..4), ("layer1.0.conv1.weight", 4..8), ("layer1.1.bn1.bias", 8..9), ("fc.bias", 9..10)];
         let rates = [("layer1".to_owned(), 2e-4), ("layer1.1".to_owned(), 5e-4), ("layer9".to_owned(), 1.0)];
-        let (groups, unmatched) = groups(tensors.into_iter(), 1e-3, &rates, &["conv1".to_owned()]);
+        let (groups, unmatched) = groups(tensors.into_iter(), 1e-3, &rates, &["conv1".to_owned()], &NONE);
         let plain: Vec<_> = groups.iter().map(|group| (group.range.clone(), group.rate)).collect();
         assert_eq!(plain, [(4..8, 2e-4), (8..9, 5e-4), (9..10, 1e-3)]);
         assert_eq!(unmatched, ["layer9"]);
+    }
+
+    #[test]
+    fn names_of_parts_hold_inside_networks_used_under_a_name() {
+        let tensors =
+            [("conv1.weight", 0..4), ("second.conv1.weight", 4..8), ("second.layer1.bias", 8..9), ("fc.bias", 9..10)];
+        let rates = [("layer1".to_owned(), 0.5), ("second.layer1".to_owned(), 0.25), ("second".to_owned(), 2.0)];
+        let within = BTreeSet::from(["second.".to_owned()]);
+        let (found, unmatched) = groups(tensors.into_iter(), 1.0, &rates, &["conv1".to_owned()], &within);
+        let plain: Vec<_> = found.iter().map(|group| (group.range.clone(), group.rate)).collect();
+        assert_eq!(plain, [(8..9, 0.25), (9..10, 1.0)], "the longest name wins, and both stems are frozen");
+        assert!(unmatched.is_empty());
     }
 
     #[test]
@@ -308,7 +333,7 @@ mod tests {
         }
         let tensors = [("block1.weight", 0..4), ("block10.weight", 4..8), ("fc.weight", 8..9)];
         let rates = [("block1".to_owned(), 0.5)];
-        let (found, unmatched) = groups(tensors.into_iter(), 1.0, &rates, &["fc".to_owned(), "f".to_owned()]);
+        let (found, unmatched) = groups(tensors.into_iter(), 1.0, &rates, &["fc".to_owned(), "f".to_owned()], &NONE);
         assert_eq!(found, [ParameterGroup { range: 0..4, rate: 0.5 }, ParameterGroup { range: 4..8, rate: 1.0 }]);
         assert_eq!(unmatched, ["f"]);
     }

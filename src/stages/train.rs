@@ -415,7 +415,7 @@ mod tests {
             ("loss.class-weights".to_owned(), text("none")),
             ("loss.positive-weights".to_owned(), text("none")),
             ("sampler".to_owned(), text("natural")),
-            ("network".to_owned(), Value::Network(NetworkSpec { name: "n".to_owned(), layers }.into())),
+            ("network".to_owned(), Value::Network(NetworkSpec::new("n".to_owned(), layers).into())),
         ]);
         params.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         TRAIN.version_of(&params)

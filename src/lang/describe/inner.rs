@@ -227,6 +227,9 @@ impl<'a> NetworkReader<'a> {
             let message = format!("a use of network `{name}` has no braces");
             self.error("unknown-node", node.head, message, "remove the braces and put the layers after it");
         }
+        if !prefix.is_empty() {
+            self.prefixes.insert(prefix.clone());
+        }
         let to = node.prop("to").and_then(|entry| self.up_to(entry, described, &prefix, scope));
         let ended = node.prop("to").is_some() == to.is_some();
         let params: Vec<&str> = described.params.iter().map(|(param, _)| param.as_str()).collect();

@@ -147,10 +147,10 @@ fn lay_out(node: &Node, values: &BTreeMap<String, NodeEntry>, known: &KnownNetwo
     let (params, layers) = reader.network(node, values);
     reader.unknown_points();
     let (layers, taps) = reader.pruned(layers);
-    let read::NetworkReader { places, unreadable, full, broken, mut diags, .. } = reader;
+    let read::NetworkReader { places, unreadable, full, broken, prefixes, mut diags, .. } = reader;
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(NodeEntry::text).map(str::to_owned);
     let (spans, uses) = places.into_iter().unzip();
-    let spec = NetworkSpec { name, layers };
+    let spec = NetworkSpec { name, layers, prefixes };
     let (given, known) = (values.clone(), known.clone());
     let described = Described { spec, doc, spans, uses, span, params, taps, node: node.clone(), given, known };
     // The output of an unreadable layer is unknown, so that it causes no further mistakes.

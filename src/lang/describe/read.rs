@@ -59,6 +59,8 @@ pub(super) struct NetworkReader<'a> {
     /// The unreadable layers, by their index in the order of [`crate::lang::shapes::shapes`].
     pub(super) unreadable: BTreeSet<usize>,
     pub(super) names: BTreeMap<String, Span>,
+    /// Prefixes of the tensors of networks used under a name.
+    pub(super) prefixes: BTreeSet<String>,
     /// Number of layers that share the tensors of an earlier one.
     pub(super) shared_layers: usize,
     pub(super) points: NamedPoints,
@@ -88,6 +90,7 @@ impl<'a> NetworkReader<'a> {
             places: Vec::new(),
             unreadable: BTreeSet::new(),
             names: BTreeMap::new(),
+            prefixes: BTreeSet::new(),
             shared_layers: 0,
             points: NamedPoints::default(),
             at: None,

@@ -42,6 +42,9 @@ pub struct NetworkSpec {
     pub name: String,
     /// Its layers, in order.
     pub layers: Vec<Layer>,
+    /// Prefixes of the tensors of networks that it uses under a name, such as `small.`: their pretrained weights have no such prefix.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub prefixes: BTreeSet<String>,
 }
 
 /// One layer. `name` is the prefix of its tensors (`layer1.0.conv1` gives `layer1.0.conv1.weight`), as torchvision has it.
@@ -206,6 +209,12 @@ const fn is_zero(value: &usize) -> bool {
 }
 
 impl NetworkSpec {
+    /// A network of these layers that uses no other under a name.
+    #[must_use]
+    pub const fn new(name: String, layers: Vec<Layer>) -> Self {
+        Self { name, layers, prefixes: BTreeSet::new() }
+    }
+
     /// The names of all its tensors, including running statistics, in the order of the layers; shared ones once.
     #[must_use]
     pub fn tensors(&self) -> Vec<String> {
@@ -229,13 +238,16 @@ impl NetworkSpec {
         all
     }
 
-    /// Digest of what it computes: its layers with their tensor names, not its own name.
+    /// Digest of what it computes: its layers with their tensor names, and how it finds pretrained ones; not its own name.
     ///
     /// # Panics
     /// Never: layers always serialise.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let text = serde_json::to_string(&self.layers).expect("layers serialise");
-        Hasher::new("macula network 1").text(&text).finish()
+        let mut hasher = Hasher::new("macula network 1");
+        hasher.text(&text);
+        self.prefixes.iter().for_each(|prefix| _ = hasher.text(prefix));
+        hasher.finish()
     }
 }

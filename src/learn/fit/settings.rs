@@ -11,7 +11,7 @@ use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
 use crate::learn::network::Missing;
 use crate::learn::normalise::Normalisation;
-use crate::learn::optimizer::{Optimizer, UpdateRule, is_below};
+use crate::learn::optimizer::{Optimizer, UpdateRule, is_part};
 use crate::learn::sampler::Sampler;
 use crate::learn::schedule::{Schedule, TrainingLength};
 use crate::stage::{Params, StageError, Warning};
@@ -205,7 +205,7 @@ pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, S
     let frozen: Vec<String> = params.list("freeze").iter().map(Value::to_string).collect();
     let statistics = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
     let mut learnt = network.tensors().into_iter().filter(|name| !statistics(name));
-    let all_frozen = learnt.all(|name| frozen.iter().any(|part| is_below(&name, part)));
+    let all_frozen = learnt.all(|name| frozen.iter().any(|part| is_part(&name, part, &network.prefixes)));
     let still = params.real("optimizer.lr")? == 0.0
         && params.map("rate").is_none_or(|rates| rates.values().all(|rate| real(rate).is_ok_and(|rate| rate == 0.0)));
     let text = if all_frozen {

@@ -11,7 +11,7 @@ use crate::learn::gpu;
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{LabelCounts, ModelInfo, on_tape, shapes};
 use crate::learn::network::{JoinedPixels, LoadReport, Network, Weights, device_for};
-use crate::learn::optimizer::{Optimizer, groups, is_below};
+use crate::learn::optimizer::{Optimizer, groups, is_part};
 use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::{StageError, Warning};
 
@@ -56,11 +56,11 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
         prior_bias(task, &mut network)?;
     }
     let ranges = network.parameters().iter().map(|parameter| (parameter.name.as_str(), parameter.range.clone()));
-    let (groups, unmatched) = groups(ranges, settings.rate, &settings.rates, &settings.frozen);
+    let (groups, unmatched) = groups(ranges, settings.rate, &settings.rates, &settings.frozen, &task.network.prefixes);
     if let Some(prefix) = unmatched.first() {
         return Err(unknown_tensors(prefix, settings, &network));
     }
-    let is_frozen = |name: &str| settings.frozen.iter().any(|part| is_below(name, part));
+    let is_frozen = |name: &str| settings.frozen.iter().any(|part| is_part(name, part, &task.network.prefixes));
     let frozen = network.parameters().iter().map(|parameter| is_frozen(&parameter.name)).collect();
     let optimizer = Optimizer::new(settings.rule, settings.weight_decay, groups, network.flat().len());
     let opened = gpu::open(device_for(settings.device, task.network), settings.precision)?;
@@ -123,8 +123,9 @@ fn taken(weights: &Weights, report: &LoadReport) -> String {
     let rest = rest.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
     let without =
         if report.prefix.is_empty() { String::new() } else { format!("; prefix `{}` removed", report.prefix) };
+    let bare = report.bare.iter().map(|below| format!("; `{below}` from the same tensors without that prefix"));
     let taken = counted(report.loaded.len() as u64, "tensor", "tensors");
-    format!("{}: {taken} loaded{}{without}", weights.name(), rest.collect::<String>())
+    format!("{}: {taken} loaded{}{without}{}", weights.name(), rest.collect::<String>(), bare.collect::<String>())
 }
 
 /// Batches of training patches for calibration, independent of all other settings.

@@ -48,6 +48,8 @@ pub struct LoadReport {
     pub folded: Vec<String>,
     /// Prefix removed from the names of the file (`module.`), because more names match without it.
     pub prefix: String,
+    /// Prefixes of the network that the file does not have: what is below them was loaded from names without them.
+    pub bare: Vec<String>,
 }
 
 impl LoadReport {
@@ -79,6 +81,8 @@ struct FileTensors<'a, T> {
     tensors: &'a BTreeMap<String, T>,
     refused: &'a BTreeMap<String, String>,
     prefix: String,
+    /// Prefixes of the network that no name of the file begins with, the shortest first.
+    bare: Vec<&'a str>,
     /// Name of the file, for messages.
     file: String,
 }
@@ -89,10 +93,19 @@ impl<'a, T> FileTensors<'a, T> {
         refused: &'a BTreeMap<String, String>,
         file: String,
         own: &[String],
+        prefixes: &'a BTreeSet<String>,
     ) -> Result<Self, StageError> {
         let names = tensors.keys().chain(refused.keys()).map(String::as_str);
-        let prefix = fitting(&names, &own.iter().map(String::as_str).collect());
-        let found = Self { tensors, refused, prefix, file };
+        let mut wanted: BTreeSet<&str> = own.iter().map(String::as_str).collect();
+        for prefix in prefixes {
+            wanted.extend(own.iter().filter_map(|name| name.strip_prefix(prefix.as_str())));
+        }
+        let prefix = fitting(&names, &wanted);
+        let has = |below: &str| {
+            names.clone().any(|name| name.strip_prefix(prefix.as_str()).unwrap_or(name).starts_with(below))
+        };
+        let bare = prefixes.iter().map(String::as_str).filter(|below| !has(below)).collect();
+        let found = Self { tensors, refused, prefix, bare, file };
         let refused = |name: &String| found.with_prefix(name, |full| refused.get(full));
         if let Some((name, what)) = own.iter().find_map(|name| Some((name, refused(name)?))) {
             let text = format!("tensor `{name}` of {} is {what}, which is not supported", found.file);
@@ -107,17 +120,31 @@ impl<'a, T> FileTensors<'a, T> {
     }
 
     fn with_prefix<U>(&self, name: &str, get: impl Fn(&str) -> Option<U>) -> Option<U> {
-        if self.prefix.is_empty() {
-            return get(name);
-        }
-        // If the file has a name both with and without the prefix, the one with it belongs to the matching network.
-        let bare = || if name.starts_with(&self.prefix) { None } else { get(name) };
-        get(&format!("{}{name}", self.prefix)).or_else(bare)
+        self.names_of(name).into_iter().find_map(|name| {
+            if self.prefix.is_empty() {
+                return get(name);
+            }
+            // If the file has a name both with and without the prefix, the one with it belongs to the matching network.
+            let bare = || if name.starts_with(&self.prefix) { None } else { get(name) };
+            get(&format!("{}{name}", self.prefix)).or_else(bare)
+        })
+    }
+
+    /// The names under which the file may have a tensor of the network, without the prefix of the file.
+    fn names_of<'b>(&self, name: &'b str) -> Vec<&'b str> {
+        let bare = self.bare.iter().filter_map(|below| name.strip_prefix(below));
+        std::iter::once(name).chain(bare).collect()
+    }
+
+    /// The prefixes without which tensors in `loaded` were found.
+    fn left_out(&self, loaded: &[String]) -> Vec<String> {
+        let used = self.bare.iter().filter(|below| loaded.iter().any(|name| name.starts_with(**below)));
+        used.map(|below| (*below).to_owned()).collect()
     }
 
     /// Names of the file, without the prefix, that are not in `known`.
     fn others<'b>(&self, known: impl Iterator<Item = &'b String>) -> Vec<String> {
-        let known: BTreeSet<&str> = known.map(String::as_str).collect();
+        let known: BTreeSet<&str> = known.flat_map(|name| self.names_of(name)).collect();
         let short = |name: &'a String| name.strip_prefix(self.prefix.as_str()).unwrap_or(name);
         let all: BTreeSet<&str> = self.tensors.keys().chain(self.refused.keys()).map(short).collect();
         all.into_iter().filter(|name| !known.contains(name)).map(str::to_owned).collect()
@@ -145,7 +172,7 @@ pub fn foresee(
     });
     let Some(program) = programs.next() else { return Ok(LoadReport::default()) };
     let own = program.names();
-    let found = FileTensors::new(&header.shapes, &header.refused, header.name(file), &own)?;
+    let found = FileTensors::new(&header.shapes, &header.refused, header.name(file), &own, &spec.prefixes)?;
     let mut report = LoadReport { prefix: found.prefix.clone(), ..LoadReport::default() };
     let shape = |name: &str| found.get(name).map(Vec::as_slice);
     let mut folded = BTreeSet::new();
@@ -159,7 +186,9 @@ pub fn foresee(
     }
     report.sort();
     report.unexpected = found.others(report.loaded.iter());
-    fitted(&misfits(&program, programs.next().as_ref(), &found, spec), &found.file, &spec.name)?;
+    report.bare = found.left_out(&report.loaded);
+    let head = last_linear(&spec.layers).unwrap_or_default();
+    fitted(&misfits(&program, programs.next().as_ref(), &found, spec), head, &found.file, &spec.name)?;
     lacking(&report, missing, &found.file, &spec.name)?;
     Ok(report)
 }
@@ -198,18 +227,19 @@ fn misfits(
     wrong
 }
 
-/// Fails if tensors have another shape than the network's.
-fn fitted(wrong: &[String], file: &str, network: &str) -> Result<(), StageError> {
-    if wrong.is_empty() {
-        return Ok(());
-    }
+/// Fails if tensors have another shape than the network's. `head` is the last linear layer.
+fn fitted(wrong: &[String], head: &str, file: &str, network: &str) -> Result<(), StageError> {
+    let Some(first) = wrong.first() else { return Ok(()) };
     let more = wrong.len().saturating_sub(MOST_MISFITS);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let shown = wrong[..wrong.len().min(MOST_MISFITS)].join(", ");
     let text = format!("{file} does not match network `{network}`: {shown}{more}");
-    Err(StageError::input("weights-shape", text)
-        .hint("use the network the weights were trained in; only the last linear layer may have other classes")
-        .field("init"))
+    let hint = if wrong.len() == 1 && first.starts_with(&format!("`{head}.")) {
+        "the last layer has other inputs: give it another name, such as `linear head`, to initialise it randomly"
+    } else {
+        "use the network the weights were trained in; only the last linear layer may have other classes"
+    };
+    Err(StageError::input("weights-shape", text).hint(hint).field("init"))
 }
 
 /// Fails if a file lacks required tensors.
@@ -229,7 +259,8 @@ fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> 
 
 /// As [`Network::load`]. Changes nothing on failure.
 pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
-    let found = FileTensors::new(&weights.tensors, &weights.refused, weights.name(), &network.names())?;
+    let prefixes = network.spec.prefixes.clone();
+    let found = FileTensors::new(&weights.tensors, &weights.refused, weights.name(), &network.names(), &prefixes)?;
     let shape = |name: &str| found.get(name).map(|(shape, _)| shape.as_slice());
     let mut report = LoadReport::default();
     let mut wrong = Vec::new();
@@ -305,8 +336,10 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     report.sort();
     report.unexpected = found.others(report.loaded.iter().chain(&report.replaced));
 
-    fitted(&wrong, &found.file, &network.spec.name)?;
+    let head = last_linear(&network.spec.layers).unwrap_or_default();
+    fitted(&wrong, head, &found.file, &network.spec.name)?;
     lacking(&report, missing, &found.file, &network.spec.name)?;
+    report.bare = found.left_out(&report.loaded);
     report.prefix = found.prefix;
     (network.flat, network.running, network.uncalibrated) = (flat, running, folded);
     Ok(report)

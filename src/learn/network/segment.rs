@@ -159,7 +159,7 @@ mod tests {
         let linear = Linear { name: "head".to_owned(), out: None, bias: true, expects: None };
         let layers = vec![Layer::Conv(conv), Layer::Relu, Layer::GlobalAvgPool, Layer::Linear(linear)];
         let mut program =
-            compile(&NetworkSpec { name: "cut".to_owned(), layers }, 4, &JoinedShapes::new(), 2).expect("it fits");
+            compile(&NetworkSpec::new("cut".to_owned(), layers), 4, &JoinedShapes::new(), 2).expect("it fits");
         program.steps[1].op = Op::plain(Cut);
         let plan = SizedPlan::new(&program, 4, 4).expect("it fits");
         let (pool, flat) = (BufferPool::default(), vec![0.5; program.floats()]);

@@ -108,5 +108,5 @@ pub(crate) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
         Layer::GlobalAvgPool,
         Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
     ]);
-    NetworkSpec { name: "resnet18".to_owned(), layers }
+    NetworkSpec::new("resnet18".to_owned(), layers)
 }

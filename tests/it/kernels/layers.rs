@@ -44,7 +44,7 @@ fn every_layer() -> NetworkSpec {
         Layer::Relu,
         Layer::Linear(Linear { name: "head".to_owned(), out: None, bias: false, expects: None }),
     ];
-    NetworkSpec { name: "every-layer".to_owned(), layers }
+    NetworkSpec::new("every-layer".to_owned(), layers)
 }
 
 /// Layer types missing in [`every_layer`]: smooth activations, merging branches, the other pools.
@@ -211,13 +211,11 @@ fn evaluation_is_the_training_network_with_its_running_statistics() {
 fn patches_that_do_not_fit_are_refused_with_the_layer() {
     let streams = Streams::new(5, "test");
     let error = |spec: &NetworkSpec, size| Network::new(spec, size, 3, &streams).err().unwrap().to_string();
-    let tiny = NetworkSpec {
-        name: "tiny".to_owned(),
-        layers: vec![
-            Layer::AvgPool(AvgPool { kernel: 9, stride: 9, padding: 0 }),
-            Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
-        ],
-    };
+    let layers = vec![
+        Layer::AvgPool(AvgPool { kernel: 9, stride: 9, padding: 0 }),
+        Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
+    ];
+    let tiny = NetworkSpec::new("tiny".to_owned(), layers);
     assert_eq!(error(&tiny, 8), "a window of 9 px does not fit 8 px with 0 px of padding");
     assert_eq!(error(&tiny, 18), "`fc` receives 2 x 2 pixels of 3 channels");
     let network = Network::new(&every_layer(), 8, 3, &streams).unwrap();

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::learn::network::{Missing, Network, ParameterRole, Weights};
 
-use super::formula::{formula, resnet18, weights};
+use super::formula::{described, formula, resnet18, weights};
 use crate::missing::missing;
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -203,6 +203,49 @@ fn a_folded_convolution_without_a_kernel_keeps_its_batch_norm() {
     let parts = ["bn1.bias", "bn1.running_mean", "bn1.running_var", "bn1.weight", "conv1.weight"];
     assert_eq!(report.missing, parts.map(|part| format!("layer4.0.{part}")));
     assert_eq!(report.unexpected, ["layer4.0.conv1.bias"]);
+}
+
+/// Two trunks of one network, the second under a name.
+fn two_trunks() -> Network {
+    let spec = described(
+        "network two-trunks {
+            input half
+            parallel join=concat {
+                branch { shallow-cnn to=features }
+                branch second from=half { shallow-cnn to=features }
+            }
+            linear head
+        }",
+    );
+    Network::new(&spec, 64, 4, &Streams::new(3, "test")).unwrap()
+}
+
+#[test]
+fn a_network_used_under_a_name_loads_tensors_without_that_name() {
+    let plain = Network::new(&described("network one { shallow-cnn }"), 64, 4, &Streams::new(1, "test")).unwrap();
+    let saved = weights(&plain.tensors());
+    let mut network = two_trunks();
+    let report = network.load(&saved, Missing::Initialise).unwrap();
+    assert_eq!(report.missing, ["head.bias", "head.weight"]);
+    assert_eq!(report.bare, ["second."]);
+    assert_eq!(report.unexpected, ["fc.bias", "fc.weight"]);
+    let found = network.tensors();
+    let of_trunk: Vec<&String> =
+        found.keys().filter(|name| !name.starts_with("head") && !name.contains("second")).collect();
+    assert_eq!(2 * of_trunk.len() + 2, found.len());
+    for name in of_trunk {
+        assert_eq!(found[name], saved.tensors[name], "{name}");
+        assert_eq!(found[&format!("second.{name}")], saved.tensors[name], "{name}");
+    }
+}
+
+#[test]
+fn a_file_with_the_name_of_a_used_network_is_not_mixed_with_others() {
+    let mut tensors = two_trunks().tensors();
+    let lost = tensors.keys().find(|name| name.starts_with("second.")).unwrap().clone();
+    tensors.remove(&lost).unwrap();
+    let report = two_trunks().load(&of(tensors), Missing::Initialise).unwrap();
+    assert_eq!((report.missing, report.bare), (vec![lost], Vec::new()));
 }
 
 #[test]

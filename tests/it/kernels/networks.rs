@@ -189,7 +189,7 @@ fn shallow_cnn_matches_pytorch() {
     let spec = builtin_network("shallow-cnn").unwrap();
     compare("shallow-cnn", &spec, None);
     let layers = spec.layers.into_iter().filter(|layer| !format!("{layer:?}").starts_with("Dropout")).collect();
-    compare("shallow-cnn", &NetworkSpec { layers, name: spec.name }, Some((1e-4, 2e-4)));
+    compare("shallow-cnn", &NetworkSpec::new(spec.name, layers), Some((1e-4, 2e-4)));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn an_epoch_matches_the_loss_curve_and_the_logits_of_pytorch() {
         network.set(name, &values).expect("set");
     }
     let ranges = network.parameters().iter().map(|parameter| (parameter.name.as_str(), parameter.range.clone()));
-    let (groups, _) = groups(ranges, 3e-3, &[("fc".to_owned(), 1e-2)], &[]);
+    let (groups, _) = groups(ranges, 3e-3, &[("fc".to_owned(), 1e-2)], &[], &std::collections::BTreeSet::new());
     let rule = UpdateRule::AdamW(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
     let mut optimizer = Optimizer::new(rule, 1e-2, groups, network.flat().len());
     let loss: Arc<dyn Objective> = Arc::new(Loss::focal(2.0, 2));

@@ -239,5 +239,5 @@ pub(super) fn small() -> NetworkSpec {
         Layer::GlobalAvgPool,
         Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
     ];
-    NetworkSpec { name: "small".to_owned(), layers }
+    NetworkSpec::new("small".to_owned(), layers)
 }
