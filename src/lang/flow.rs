@@ -254,7 +254,7 @@ impl DraftGraph<'_> {
                 continue;
             };
             let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
-            let described = scope.own_networks().find(|described| described.spec.layers == network.layers);
+            let described = scope.own_networks().find(|described| described.spec.digest() == network.digest());
             let least =
                 shapes::least_side(network).map_or(String::new(), |least| format!("; the smallest size is {least} px"));
             let origin = &self.drafts[from].spec;

@@ -1,6 +1,7 @@
 //! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
 
 pub mod augment;
+pub mod auxiliary;
 pub mod checkpoint;
 pub mod encoder;
 pub mod evaluation;

@@ -13,6 +13,11 @@ pub trait Objective: Send + Sync {
     /// Number of outputs per patch that it reads: the columns of `outputs` below.
     fn outputs(&self) -> usize;
 
+    /// Number of targets per patch.
+    fn classes(&self) -> usize {
+        self.outputs()
+    }
+
     /// Value of a batch, which a step minimises.
     fn value(&self, outputs: &[f32], targets: &Targets) -> f64;
 
@@ -132,7 +137,8 @@ impl CustomOp1 for ObjectiveOp {
         let Some((start, end)) = layout.contiguous_offsets() else {
             candle_core::bail!("the objective needs contiguous outputs");
         };
-        if end - start != self.targets.len() {
+        let (outputs_of_one, classes) = (self.objective.outputs(), self.objective.classes());
+        if (end - start) * classes != self.targets.len() * outputs_of_one {
             candle_core::bail!("{} outputs but {} targets", end - start, self.targets.len());
         }
         let value = self.objective.value(&outputs[start..end], &self.targets);

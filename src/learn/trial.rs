@@ -5,13 +5,14 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::augment::Transform;
+use super::auxiliary::with_auxiliary;
 use super::gpu::OpenedEngine;
 use super::loader::PixelsMadeBy;
 use super::loss::Loss;
 use super::model::bug;
 use super::network::{Network, NetworkInput, canvas, tensor};
 use super::normalise::Normalisation;
-use super::objective::{Objective, Targets, on_tape};
+use super::objective::{Targets, on_tape};
 use super::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 use super::views::{Stored, Views};
 use crate::base::{Digest, Streams};
@@ -109,7 +110,7 @@ impl Trial {
 
     /// Runs forward and backward pass; returns the logits.
     fn pass(&mut self) -> Result<Tensor, StageError> {
-        let loss: Arc<dyn Objective> = Arc::new(Loss::focal(2.0, CLASSES));
+        let loss = with_auxiliary(Arc::new(Loss::focal(2.0, CLASSES)), self.network.spec());
         let dropout = self.streams.stream("dropout", self.steps, &[]);
         self.steps += 1;
         let input = given(&self.network, &self.pixels, &self.views);

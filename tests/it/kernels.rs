@@ -1,6 +1,7 @@
 //! Tests of the training kernels and of networks made from them.
 
 mod autograd;
+mod auxiliary;
 pub(crate) mod candle;
 mod checkpoints;
 mod convolutions;

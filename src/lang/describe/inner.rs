@@ -7,7 +7,7 @@ use super::points::{DeclaredTap, KnownNetwork, TapPlace, UpTo};
 use super::read::{LayerScope, NetworkReader, Within};
 use super::{Described, is_tensor_name, name_of};
 use crate::lang::near;
-use crate::lang::network::{Branch, InputKind, Layer};
+use crate::lang::network::{Auxiliary, Branch, InputKind, Layer};
 use crate::syntax::{Node, NodeEntry, Scalar};
 
 impl<'a> NetworkReader<'a> {
@@ -138,6 +138,56 @@ impl<'a> NetworkReader<'a> {
             self.error("missing-name", node.head, "this branch shares no tensors with an earlier layer", hint);
         }
         Branch { from, share, layers }
+    }
+
+    /// `auxiliary NAME from=NAME [weight=0.3] { … }`; nothing after reporting a mistake in its own words.
+    pub(super) fn auxiliary(&mut self, node: &'a Node, scope: &LayerScope) -> Option<Auxiliary> {
+        let form = "write `auxiliary early from=TAP weight=0.3 { global-avg-pool; linear fc }`";
+        let before = self.diags.len();
+        for (key, _) in node.props().filter(|(key, _)| !["from", "weight"].contains(&key.text.as_str())) {
+            let hint = near::near(&key.text, ["from", "weight"])
+                .map_or_else(|| form.to_owned(), |near| format!("did you mean `{near}`?"));
+            self.error("unknown-param", key.span, format!("`auxiliary` has no property `{}`", key.text), hint);
+        }
+        for extra in node.args().skip(1) {
+            self.error("value-count", extra.span, "`auxiliary` takes one name", form);
+        }
+        let name = self.tensor_name(node, scope)?;
+        if !self.points.auxiliary.insert(name.clone()) {
+            let message = format!("two auxiliary outputs are called `{name}`");
+            self.error("duplicate-name", node.head, message, "rename one of them");
+        }
+        let Some(entry) = node.prop("from") else {
+            self.error("missing-param", node.head, "`auxiliary` needs `from`, the tap at which it starts", form);
+            return None;
+        };
+        let from = self.source(entry, scope);
+        let weight = node.prop("weight").map_or(Some(Auxiliary::WEIGHT), |entry| self.weight(entry, scope));
+        if node.nodes().is_empty() {
+            self.error("missing-param", node.head, "`auxiliary` has no layers", form);
+        }
+        if self.diags.len() > before {
+            return None;
+        }
+        self.place(node.head, scope);
+        let inner = LayerScope { in_branch: true, ..scope.inside(&format!("{name}.")) };
+        let layers = self.enclosed(node.nodes(), &inner);
+        Some(Auxiliary { name, weight: weight?, branch: Branch { from, share: false, layers } })
+    }
+
+    /// The weight of an auxiliary output.
+    fn weight(&mut self, entry: &NodeEntry, scope: &LayerScope) -> Option<f64> {
+        let weight = match self.scalar(entry, scope)? {
+            Scalar::Real(value) => value,
+            Scalar::Int(value) => value as f64,
+            _ => f64::NAN,
+        };
+        if (0.0..=Auxiliary::MOST).contains(&weight) {
+            return Some(weight);
+        }
+        let message = format!("`weight` must be a number from 0 to {}", Auxiliary::MOST);
+        self.error("out-of-range", entry.span, message, "the loss of the output is multiplied by it: `weight=0.3`");
+        None
     }
 
     /// The full name of the input or tap that `from=` names.
@@ -300,17 +350,25 @@ impl<'a> NetworkReader<'a> {
     }
 
     /// The layers without the taps that nothing refers to, and the taps up to which other networks can use this one.
-    pub(super) fn pruned(&mut self, layers: Vec<Layer>) -> (Vec<Layer>, Vec<TapPlace>) {
+    pub(super) fn pruned(
+        &mut self,
+        layers: Vec<Layer>,
+        mut auxiliary: Vec<Auxiliary>,
+    ) -> (Vec<Layer>, Vec<Auxiliary>, Vec<TapPlace>) {
         let mut pruning =
             Pruning { taps: &self.points.taps, tap: 0, row: 0, gone: BTreeSet::new(), places: Vec::new() };
         let layers = pruning.layers(layers, 0);
+        for output in &mut auxiliary {
+            pruning.row += 1;
+            output.branch.layers = pruning.layers(std::mem::take(&mut output.branch.layers), 1);
+        }
         let Pruning { gone, places, .. } = pruning;
         let before = |row: usize| row - gone.range(..row).count();
         let places = places.into_iter().map(|(name, row)| TapPlace { name, row: row.map(before) }).collect();
         self.unreadable = self.unreadable.difference(&gone).map(|row| before(*row)).collect();
         let mut row = 0..;
         self.places.retain(|_| !gone.contains(&row.next().unwrap_or_default()));
-        (layers, places)
+        (layers, auxiliary, places)
     }
 }
 

@@ -67,6 +67,7 @@ impl Described {
         let mut described = self.clone();
         described.spec.layers = self.spec.layers.iter().take_while(is_before).cloned().collect();
         described.spec.name = format!("{} to={tap}", self.spec.name);
+        described.spec.auxiliary.clear();
         described.taps.clear();
         Some(described)
     }
@@ -144,13 +145,13 @@ fn lay_out(node: &Node, values: &BTreeMap<String, NodeEntry>, known: &KnownNetwo
         return (None, vec![found.hint("write `network my-cnn { … }`")]);
     };
     let mut reader = read::NetworkReader::new(node, known);
-    let (params, layers) = reader.network(node, values);
+    let read::NetworkParts { params, layers, auxiliary } = reader.network(node, values);
     reader.unknown_points();
-    let (layers, taps) = reader.pruned(layers);
+    let (layers, auxiliary, taps) = reader.pruned(layers, auxiliary);
     let read::NetworkReader { places, unreadable, full, broken, prefixes, mut diags, .. } = reader;
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(NodeEntry::text).map(str::to_owned);
     let (spans, uses) = places.into_iter().unzip();
-    let spec = NetworkSpec { name, layers, prefixes };
+    let spec = NetworkSpec { name, layers, prefixes, auxiliary };
     let (given, known) = (values.clone(), known.clone());
     let described = Described { spec, doc, spans, uses, span, params, taps, node: node.clone(), given, known };
     // The output of an unreadable layer is unknown, so that it causes no further mistakes.

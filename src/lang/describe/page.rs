@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::kinds::{DefaultValue, KINDS, LayerParam, PropertyType};
 use super::{Described, TapPlace};
 use crate::base::figure::thousands;
-use crate::lang::network::InputKind;
+use crate::lang::network::{Auxiliary, InputKind};
 use crate::lang::shapes;
 
 /// Patch size for which a network's page lists its shapes, px.
@@ -85,6 +85,12 @@ pub fn layers() -> String {
             let _ = writeln!(out, "| `{}` | {} | {} | {} |", param.name, ty(param.ty), absent(param), param.doc);
         }
     }
+    let _ = write!(
+        out,
+        "\n## auxiliary\n\n`auxiliary NAME from=TAP weight={:?} {{ … }}`: {}\n",
+        Auxiliary::WEIGHT,
+        Auxiliary::DOC
+    );
     out.push_str(
         "\n## input\n\n`input NAME`: declares an input at which branches can start, `branch from=NAME { … }`.\n\n| input | what it is |\n|---|---|\n",
     );

@@ -1,6 +1,6 @@
 //! What a network says of other networks, inputs and taps while it is read. Reads no text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Described;
@@ -52,6 +52,8 @@ pub(super) struct NamedPoints {
     pub(super) inputs: BTreeMap<String, Span>,
     /// All taps, in the order of their layers.
     pub(super) taps: Vec<DeclaredTap>,
+    /// Names of auxiliary outputs.
+    pub(super) auxiliary: BTreeSet<String>,
     /// Taps in reach: name and index in `taps`.
     pub(super) visible: Vec<(String, usize)>,
     pub(super) level: usize,

@@ -9,7 +9,7 @@ use super::{is_tensor_name, name_of};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::near;
-use crate::lang::network::Layer;
+use crate::lang::network::{Auxiliary, Layer};
 use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// Most layers of a network; more come only from blocks that multiply each other.
@@ -82,6 +82,14 @@ pub(super) struct NetworkReader<'a> {
     head: Span,
 }
 
+/// What a network consists of.
+pub(super) struct NetworkParts {
+    /// Its parameters with their defaults.
+    pub(super) params: Vec<(String, Option<NodeEntry>)>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) auxiliary: Vec<Auxiliary>,
+}
+
 impl<'a> NetworkReader<'a> {
     pub(super) fn new(node: &Node, known: &'a KnownNetworks) -> Self {
         Self {
@@ -107,11 +115,7 @@ impl<'a> NetworkReader<'a> {
     }
 
     /// The parameters and layers of a network, with the parameter values in `given`.
-    pub(super) fn network(
-        &mut self,
-        node: &'a Node,
-        given: &BTreeMap<String, NodeEntry>,
-    ) -> (Vec<(String, Option<NodeEntry>)>, Vec<Layer>) {
+    pub(super) fn network(&mut self, node: &'a Node, given: &BTreeMap<String, NodeEntry>) -> NetworkParts {
         for extra in node.args().skip(1).map(|entry| entry.whole).chain(node.props().map(|(_, entry)| entry.whole)) {
             let hint = "declare network parameters inside the braces: `param width default=32`";
             self.error("value-count", extra, "a network takes only a name here", hint);
@@ -136,16 +140,20 @@ impl<'a> NetworkReader<'a> {
             values.insert(name.clone(), entry.and_then(|entry| self.scalar(entry, &nothing)));
         }
         self.shared.clone_from(&values);
-        let layers = self.layers(node.nodes(), &LayerScope { values, ..nothing });
+        let scope = LayerScope { values, ..nothing };
+        let layers = self.layers(node.nodes(), &scope);
+        let outputs = node.nodes().iter().filter(|node| node.name.text == "auxiliary");
+        let auxiliary = outputs.filter_map(|output| self.auxiliary(output, &scope)).collect();
         self.unused_blocks(node.nodes());
-        (params.into_iter().map(|(name, default)| (name, default.cloned())).collect(), layers)
+        let params = params.into_iter().map(|(name, default)| (name, default.cloned())).collect();
+        NetworkParts { params, layers, auxiliary }
     }
 
     pub(super) fn block(&mut self, node: &'a Node) {
         let Some((name, span)) = name_of(node) else {
             return self.error("missing-name", node.head, "a block needs a name", "write `block basic { … }`");
         };
-        let reserved = ["repeat", "block", "param", "doc", "body", "shortcut", "branch", "input"];
+        let reserved = ["repeat", "block", "param", "doc", "body", "shortcut", "branch", "input", "auxiliary"];
         if find(&name).is_some() || reserved.contains(&name.as_str()) || self.blocks.contains_key(&name) {
             return self.error("duplicate-name", span, format!("`{name}` is already taken"), "rename the block");
         }
@@ -225,11 +233,13 @@ impl<'a> NetworkReader<'a> {
             }
             let name = node.name.text.as_str();
             match (name, scope.within) {
-                ("doc" | "param", Within::Network | Within::Block) | ("block" | "input", Within::Network) => {}
-                ("block" | "param" | "input", _) => {
+                ("doc" | "param", Within::Network | Within::Block)
+                | ("block" | "input" | "auxiliary", Within::Network) => {}
+                ("block" | "param" | "input" | "auxiliary", _) => {
                     let hint = match name {
                         "block" => "declare blocks directly inside the network; they may use each other",
                         "input" => "declare inputs directly inside the network",
+                        "auxiliary" => "put it directly inside the network, with `from=` a tap",
                         _ => "declare it directly inside the block or the network",
                     };
                     self.error("unknown-node", node.name.span, format!("`{name}` is not allowed here"), hint);
@@ -247,7 +257,7 @@ impl<'a> NetworkReader<'a> {
                         continue;
                     }
                     let own = self.blocks.keys().map(String::as_str);
-                    let known = KINDS.iter().map(|kind| kind.name).chain(["repeat"]).chain(own);
+                    let known = KINDS.iter().map(|kind| kind.name).chain(["repeat", "auxiliary"]).chain(own);
                     let bare = near::unqualified(name);
                     let hint = near::near(bare, known)
                         .map(|near| format!("did you mean `{near}`?"))

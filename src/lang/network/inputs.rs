@@ -51,7 +51,7 @@ impl NetworkSpec {
     #[must_use]
     pub fn inputs(&self) -> BTreeSet<InputKind> {
         let mut found = BTreeSet::new();
-        for_each_branch(&self.layers, &mut |branch| found.extend(branch.from.as_deref().and_then(InputKind::named)));
+        self.for_each_branch(&mut |branch| found.extend(branch.from.as_deref().and_then(InputKind::named)));
         found.remove(&InputKind::Patch);
         found
     }
@@ -60,7 +60,7 @@ impl NetworkSpec {
     #[must_use]
     pub fn shares(&self) -> bool {
         let mut shares = false;
-        for_each_branch(&self.layers, &mut |branch| shares |= branch.share);
+        self.for_each_branch(&mut |branch| shares |= branch.share);
         shares
     }
 
@@ -68,7 +68,9 @@ impl NetworkSpec {
     #[must_use]
     pub fn embeddings(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        embeddings(&self.layers, &mut Vec::new(), &mut found);
+        let mut taps = Vec::new();
+        embeddings(&self.layers, &mut taps, &mut found);
+        self.auxiliary.iter().for_each(|output| of_branch(&output.branch, &mut taps, &mut found));
         found
     }
 
@@ -76,6 +78,14 @@ impl NetworkSpec {
     #[must_use]
     pub fn margin(&self, size: usize) -> usize {
         if self.inputs().contains(&InputKind::Wide) { size.div_ceil(2) } else { 0 }
+    }
+
+    fn for_each_branch(&self, work: &mut impl FnMut(&Branch)) {
+        for_each_branch(&self.layers, work);
+        for output in &self.auxiliary {
+            work(&output.branch);
+            for_each_branch(&output.branch.layers, work);
+        }
     }
 }
 
@@ -107,15 +117,18 @@ fn embeddings<'a>(layers: &'a [Layer], taps: &mut Vec<&'a str>, found: &mut BTre
                 within(shortcut, taps, found);
             }
             Layer::Parallel { branches, .. } => {
-                for Branch { from, layers, .. } in branches {
-                    let is_known = |name: &str| InputKind::named(name).is_some() || taps.contains(&name);
-                    found.extend(from.iter().filter(|from| !is_known(from)).cloned());
-                    within(layers, taps, found);
-                }
+                branches.iter().for_each(|branch| of_branch(branch, taps, found));
             }
             _ => {}
         }
     }
+}
+
+/// As [`embeddings`], for a branch.
+fn of_branch<'a>(branch: &'a Branch, taps: &mut Vec<&'a str>, found: &mut BTreeSet<String>) {
+    let is_known = |name: &str| InputKind::named(name).is_some() || taps.contains(&name);
+    found.extend(branch.from.iter().filter(|from| !is_known(from)).cloned());
+    within(&branch.layers, taps, found);
 }
 
 /// As [`embeddings`], for layers whose taps end with them.

@@ -2,6 +2,7 @@
 //! tensors. What it computes is in a file of the same name in `learn::network::ops`.
 
 mod activation;
+mod auxiliary;
 mod branches;
 mod conv;
 mod dropout;
@@ -24,6 +25,7 @@ use flatten::Flatten;
 use pooling::GlobalPool;
 use shape::{Findings, Flow};
 
+pub use auxiliary::Auxiliary;
 pub(in crate::lang) use branches::residual;
 pub use branches::{Branch, Join};
 pub use conv::{Conv, Linear};
@@ -45,6 +47,9 @@ pub struct NetworkSpec {
     /// Prefixes of the tensors of networks that it uses under a name, such as `small.`: their pretrained weights have no such prefix.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub prefixes: BTreeSet<String>,
+    /// Auxiliary outputs, in the order of the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auxiliary: Vec<Auxiliary>,
 }
 
 /// One layer. `name` is the prefix of its tensors (`layer1.0.conv1` gives `layer1.0.conv1.weight`), as torchvision has it.
@@ -209,10 +214,10 @@ const fn is_zero(value: &usize) -> bool {
 }
 
 impl NetworkSpec {
-    /// A network of these layers that uses no other under a name.
+    /// A network of these layers that uses no other under a name and has no auxiliary outputs.
     #[must_use]
     pub const fn new(name: String, layers: Vec<Layer>) -> Self {
-        Self { name, layers, prefixes: BTreeSet::new() }
+        Self { name, layers, prefixes: BTreeSet::new(), auxiliary: Vec::new() }
     }
 
     /// The names of all its tensors, including running statistics, in the order of the layers; shared ones once.
@@ -220,7 +225,8 @@ impl NetworkSpec {
     pub fn tensors(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut waiting: Vec<&Layer> = self.layers.iter().rev().collect();
+        let auxiliary = self.auxiliary.iter().rev().flat_map(|output| output.branch.layers.iter().rev());
+        let mut waiting: Vec<&Layer> = auxiliary.chain(self.layers.iter().rev()).collect();
         while let Some(layer) = waiting.pop() {
             match layer.part() {
                 LayerPart::One(operation) => {
@@ -248,6 +254,9 @@ impl NetworkSpec {
         let mut hasher = Hasher::new("macula network 1");
         hasher.text(&text);
         self.prefixes.iter().for_each(|prefix| _ = hasher.text(prefix));
+        if !self.auxiliary.is_empty() {
+            hasher.text(&serde_json::to_string(&self.auxiliary).expect("layers serialise"));
+        }
         hasher.finish()
     }
 }

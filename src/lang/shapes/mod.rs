@@ -14,7 +14,7 @@ pub use fold::folded;
 /// One layer of a network at a given input size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerShape {
-    /// Its type (`conv`, `residual`, …); also `shortcut` and `branch`, which are not layers but start such a path.
+    /// Its type (`conv`, `residual`, …); also `shortcut`, `branch` and `auxiliary`, which are not layers but start such a path.
     pub kind: &'static str,
     /// The prefix of its tensors; empty if it has none.
     pub name: String,
@@ -42,7 +42,7 @@ pub struct Misfit {
 }
 
 /// Every layer in order, for pixels of 3 x `side` x `side` and `classes` logits. A residual comes before its body, the
-/// body before its shortcut; a parallel before its branches.
+/// body before its shortcut; a parallel before its branches; auxiliary outputs after the last layer.
 ///
 /// # Errors
 /// Every [`Misfit`] that does not follow from another one, in the order of the layers; at least one.
@@ -85,7 +85,7 @@ impl LayerShape {
     pub fn written(&self) -> String {
         match self.kind {
             kind if self.point.is_empty() => kind.to_owned(),
-            "branch" => format!("branch from={}", self.point),
+            "branch" | "auxiliary" => format!("{} from={}", self.kind, self.point),
             kind => format!("{kind} {}", self.point),
         }
     }

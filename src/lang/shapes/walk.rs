@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{LayerShape, Misfit};
 use crate::lang::network::shape::{Findings, Flow, SharedTensors};
 use crate::lang::network::{
-    Branch, InputKind, Join, Layer, LayerPart, Linear, NetworkSpec, Operation, TensorShape, residual,
+    Auxiliary, Branch, InputKind, Join, Layer, LayerPart, Linear, NetworkSpec, Operation, TensorShape, residual,
 };
 
 /// Whether the patch size is known.
@@ -66,6 +66,25 @@ impl<'a> ShapeWalk<'a> {
                 message: "the network has no layers".to_owned(),
                 hint: "`macula doc shallow-cnn` shows a network".to_owned(),
             }),
+        }
+        network.auxiliary.iter().for_each(|output| self.auxiliary(output));
+    }
+
+    /// An auxiliary output, which ends in logits as the network does.
+    fn auxiliary(&mut self, output: &Auxiliary) {
+        let row = self.push("auxiliary", &output.name, 0);
+        let start = output.branch.from.as_deref().and_then(|from| {
+            from.clone_into(&mut self.rows[row].point);
+            self.start(row, from)
+        });
+        let end = self.inner(&output.branch.layers, start, 1);
+        if let Some(end) = end {
+            self.rows[row].out = end.shape;
+        }
+        let is_logits = matches!(output.branch.layers.last(), Some(Layer::Linear(Linear { out: None, .. })));
+        if !is_logits && !self.unreadable.contains(&(self.rows.len() - 1)) {
+            let message = format!("auxiliary output `{}` does not end in one logit per class", output.name);
+            self.misfit(row, message, "end it with `linear fc`; without `out` it outputs one logit per class");
         }
     }
 

@@ -14,6 +14,7 @@ mod task;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auxiliary::{main_logits, with_auxiliary};
 use super::checkpoint::{Checkpoint, FILE, FitState};
 use super::gpu;
 use super::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
@@ -90,11 +91,13 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
     let mut notes = FitNotes::default();
     examine::examine(task, &labels, &mut notes)?;
     let drawn = drawn(&task.data.set, &task.settings.sampler, task.streams);
-    let objective = Arc::new(task.settings.loss.on(&task.data.set.info.classes, &drawn)?);
+    let objective: Arc<dyn Objective> = Arc::new(task.settings.loss.on(&task.data.set.info.classes, &drawn)?);
+    let of_step = with_auxiliary(Arc::clone(&objective), task.network);
     let ready = start::ready(task, &mut notes)?;
     let mut run = FitRun {
         task,
         objective,
+        of_step,
         network: ready.network,
         optimizer: ready.optimizer,
         frozen: ready.frozen,
@@ -126,7 +129,10 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
 /// Fit in progress.
 struct FitRun<'a> {
     task: &'a FitTask<'a>,
+    /// Objective of the logits.
     objective: Arc<dyn Objective>,
+    /// What a step minimises: with that of auxiliary outputs.
+    of_step: Arc<dyn Objective>,
     network: Network,
     optimizer: Optimizer,
     frozen: Vec<bool>,
@@ -242,7 +248,7 @@ impl FitRun<'_> {
             Fed::Stored(views, targets) => (self.network.forward_train(&views, &self.frozen, dropout)?, targets),
         };
         let values = output.flatten_all().and_then(|outputs| outputs.to_vec1::<f32>()).map_err(bug)?;
-        let value = self.objective.value(&values, &targets);
+        let value = self.of_step.value(&values, &targets);
         if !value.is_finite() {
             return Err(self.not_a_number(
                 &format!("the loss is {value}"),
@@ -250,7 +256,7 @@ impl FitRun<'_> {
                 &format!("at batch {} of {batches}", place + 1),
             ));
         }
-        let loss = on_tape(&self.objective, &output, &targets).map_err(bug)?;
+        let loss = on_tape(&self.of_step, &output, &targets).map_err(bug)?;
         self.network.backward(&loss)?;
         let factor = self.task.settings.schedule.factor(step, plan);
         self.network.step(&mut self.optimizer, factor)?;
@@ -258,7 +264,7 @@ impl FitRun<'_> {
             self.network.fetch(None)?;
             average.update(self.optimizer.steps, self.network.flat(), self.network.running());
         }
-        self.outputs.extend(values);
+        self.outputs.extend(main_logits(&values, self.of_step.outputs(), self.objective.outputs()));
         self.targets.extend(&targets);
         self.state.batches += 1;
         let state = &self.state;

@@ -81,14 +81,13 @@ fn differences(model: &ModelInfo, task: &FitTask<'_>) -> Vec<Warning> {
     found
 }
 
-/// Puts the values in `fresh` back into the last layer: as many outputs, but of other classes.
+/// Puts the values in `fresh` back into the layers that give logits: as many outputs, but of other classes.
 fn replace_head(
     network: &mut Network,
     fresh: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     report: &mut LoadReport,
 ) -> Result<(), StageError> {
-    let (weight, bias) = network.head()?;
-    for name in std::iter::once(weight).chain(bias) {
+    for name in network.heads().into_iter().flat_map(|(weight, bias)| std::iter::once(weight).chain(bias)) {
         let Some((_, values)) = fresh.get(&name) else { continue };
         let Some(at) = report.loaded.iter().position(|loaded| *loaded == name) else { continue };
         network.set(&name, values)?;
@@ -143,17 +142,20 @@ pub(super) fn fixed(task: &FitTask<'_>, purpose: &str, count: usize) -> Vec<Patc
     draws
 }
 
-/// Sets the bias of the head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
+/// Sets the bias of each head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
 /// so that it is defined for a class without positives.
 fn prior_bias(task: &FitTask<'_>, network: &mut Network) -> Result<(), StageError> {
     let set = &task.data.set;
     let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
     let bias: Vec<f32> = drawn(set, &task.settings.sampler, task.streams).iter().map(odds).collect();
-    let Some(name) = network.head()?.1 else {
-        let text = "the last layer of the network has no bias to set to the log odds";
-        return Err(StageError::input("no-bias", text).hint("remove `prior-bias`").field("start.prior-bias"));
-    };
-    network.set(&name, &bias)
+    for (weight, name) in network.heads() {
+        let Some(name) = name else {
+            let text = format!("the layer of `{weight}` has no bias to set to the log odds");
+            return Err(StageError::input("no-bias", text).hint("remove `prior-bias`").field("start.prior-bias"));
+        };
+        network.set(&name, &bias)?;
+    }
+    Ok(())
 }
 
 fn unknown_tensors(prefix: &str, settings: &FitSettings, network: &Network) -> StageError {

@@ -7,7 +7,7 @@ use super::joined::JoinedShapes;
 use super::ops::{self, Add, BatchNorm, Concat, Op};
 use super::program::{Extent, JoinedValue, Program, ResidualBlock, Step, wrong};
 use super::{Parameter, ParameterRole};
-use crate::lang::network::{Branch, InputKind, Join, Layer, NetworkSpec};
+use crate::lang::network::{Auxiliary, Branch, InputKind, Join, Layer, NetworkSpec};
 use crate::learn::kernels::Rectify;
 use crate::stage::StageError;
 
@@ -33,6 +33,7 @@ pub(super) fn compile(
         ))
         .hint("end it with a `linear` layer without `out`"));
     }
+    compiler.auxiliary(&spec.auxiliary, logits)?;
     named_once(compiler.program, spec)
 }
 
@@ -230,6 +231,22 @@ impl Compiler {
         };
         self.program.blocks.push(ResidualBlock { gamma, parameters: first..self.program.parameters.len() });
         Ok(output)
+    }
+
+    /// Adds the auxiliary outputs, then the step that puts their logits behind those of the network.
+    fn auxiliary(&mut self, outputs: &[Auxiliary], logits: usize) -> Result<(), StageError> {
+        if outputs.is_empty() {
+            return Ok(());
+        }
+        let main = Branch { from: None, share: false, layers: Vec::new() };
+        let branches: Vec<Branch> = std::iter::once(main).chain(outputs.iter().map(|one| one.branch.clone())).collect();
+        let all = self.parallel(Join::Concat, &branches, logits)?;
+        let wanted = Extent { height: 1, width: 1, channels: self.classes * branches.len() };
+        if self.extents[all] != wanted {
+            return Err(wrong(format!("each auxiliary output must end in {} logits", self.classes))
+                .hint("end it with a `linear` layer without `out`"));
+        }
+        Ok(())
     }
 
     /// Adds the branches one after the other, then the step that joins them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compile::{compile, compile_features};
 use super::program::{Norm, Program};
 use super::weights::fitting;
-use super::{Network, Weights, WeightsHeader, last_linear, layout};
+use super::{Network, Weights, WeightsHeader, heads, last_linear, layout};
 use crate::base::figure::counted;
 use crate::lang::network::NetworkSpec;
 use crate::learn::kernels::norm::Statistics;
@@ -187,8 +187,7 @@ pub fn foresee(
     report.sort();
     report.unexpected = found.others(report.loaded.iter());
     report.bare = found.left_out(&report.loaded);
-    let head = last_linear(&spec.layers).unwrap_or_default();
-    fitted(&misfits(&program, programs.next().as_ref(), &found, spec), head, &found.file, &spec.name)?;
+    fitted(&misfits(&program, programs.next().as_ref(), &found, spec), spec, &found.file)?;
     lacking(&report, missing, &found.file, &spec.name)?;
     Ok(report)
 }
@@ -201,8 +200,8 @@ fn misfits(
     found: &FileTensors<Vec<usize>>,
     spec: &NetworkSpec,
 ) -> Vec<String> {
-    let head = last_linear(&spec.layers).unwrap_or_default();
-    let of_head = |name: &str| ["weight", "bias"].iter().any(|end| *name == format!("{head}.{end}"));
+    let heads = heads(spec);
+    let of_head = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| heads.contains(&layer));
     let mut wrong = Vec::new();
     for (at, parameter) in program.parameters.iter().enumerate() {
         let is_fixed = other.and_then(|other| other.parameters.get(at)).is_some_and(|one| one.shape == parameter.shape);
@@ -227,14 +226,15 @@ fn misfits(
     wrong
 }
 
-/// Fails if tensors have another shape than the network's. `head` is the last linear layer.
-fn fitted(wrong: &[String], head: &str, file: &str, network: &str) -> Result<(), StageError> {
+/// Fails if tensors have another shape than the network's.
+fn fitted(wrong: &[String], spec: &NetworkSpec, file: &str) -> Result<(), StageError> {
     let Some(first) = wrong.first() else { return Ok(()) };
     let more = wrong.len().saturating_sub(MOST_MISFITS);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let shown = wrong[..wrong.len().min(MOST_MISFITS)].join(", ");
-    let text = format!("{file} does not match network `{network}`: {shown}{more}");
-    let hint = if wrong.len() == 1 && first.starts_with(&format!("`{head}.")) {
+    let text = format!("{file} does not match network `{}`: {shown}{more}", spec.name);
+    let of_head = last_linear(&spec.layers).is_some_and(|head| first.starts_with(&format!("`{head}.")));
+    let hint = if wrong.len() == 1 && of_head {
         "the last layer has other inputs: give it another name, such as `linear head`, to initialise it randomly"
     } else {
         "use the network the weights were trained in; only the last linear layer may have other classes"
@@ -265,7 +265,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     let mut report = LoadReport::default();
     let mut wrong = Vec::new();
     let (mut flat, mut running) = (network.flat.clone(), network.running.clone());
-    let head = network.head_parameters();
+    let heads = network.head_parameters();
     let program = &network.program;
     let folded: Vec<usize> =
         (0..program.norms.len()).filter(|&norm| is_folded(program, &program.norms[norm], &shape)).collect();
@@ -284,7 +284,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
             report.missing.push(name.clone());
             continue;
         };
-        let of_head = head.is_some_and(|(weight, bias)| weight == at || bias == Some(at));
+        let of_head = heads.iter().any(|(weight, bias)| *weight == at || *bias == Some(at));
         if *shape == parameter.shape {
             flat[parameter.range.clone()].copy_from_slice(&layout::from_torch(shape, values));
             report.loaded.push(name.clone());
@@ -336,8 +336,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     report.sort();
     report.unexpected = found.others(report.loaded.iter().chain(&report.replaced));
 
-    let head = last_linear(&network.spec.layers).unwrap_or_default();
-    fitted(&wrong, head, &found.file, &network.spec.name)?;
+    fitted(&wrong, &network.spec, &found.file)?;
     lacking(&report, missing, &found.file, &network.spec.name)?;
     report.bare = found.left_out(&report.loaded);
     report.prefix = found.prefix;

@@ -190,7 +190,7 @@ impl Network {
     pub fn on_engine(self, engine: OpenedEngine) -> Result<Self, StageError> {
         Ok(match engine {
             OpenedEngine::Kernels => self,
-            OpenedEngine::Gpu(_) if !ops::have_kernels(&self.spec.layers) => {
+            OpenedEngine::Gpu(_) if !ops::all_have_kernels(&self.spec) => {
                 let text = format!("network `{}` has a layer that is not computed on a GPU", self.spec.name);
                 return Err(StageError::input("no-gpu", text).hint("set `device cpu`").field("device"));
             }
@@ -346,15 +346,18 @@ impl Network {
         Ok(())
     }
 
-    /// Names of weight and bias of the last linear layer; [`None`] for a layer without bias.
-    ///
-    /// # Errors
-    /// [`StageError::Bug`] if the network has no linear layer.
-    pub fn head(&self) -> Result<(String, Option<String>), StageError> {
-        let (weight, bias) =
-            self.head_parameters().ok_or_else(|| StageError::Bug("a network without a head".to_owned()))?;
+    /// Names of weight and bias of the linear layers that give logits, that of the network first, then those of auxiliary outputs;
+    /// [`None`] for a layer without bias.
+    #[must_use]
+    pub fn heads(&self) -> Vec<(String, Option<String>)> {
         let name = |parameter: usize| self.program.parameters[parameter].name.clone();
-        Ok((name(weight), bias.map(name)))
+        self.head_parameters().into_iter().map(|(weight, bias)| (name(weight), bias.map(name))).collect()
+    }
+
+    /// Number of outputs in training: logits of the network, then those of each auxiliary output.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.classes * (1 + self.spec.auxiliary.len())
     }
 
     /// All tensors with torchvision's names and layouts, running statistics included.
@@ -433,11 +436,11 @@ impl Network {
         *self.folded.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Parameters of the last linear layer.
-    fn head_parameters(&self) -> Option<(usize, Option<usize>)> {
-        let name = last_linear(&self.spec.layers)?;
-        let find = |end: &str| self.program.parameters.iter().position(|one| one.name == format!("{name}.{end}"));
-        Some((find("weight")?, find("bias")))
+    /// Parameters of the linear layers that give logits.
+    fn head_parameters(&self) -> Vec<(usize, Option<usize>)> {
+        let find = |name: &str| self.program.parameters.iter().position(|one| one.name == name);
+        let of = |name: &str| Some((find(&format!("{name}.weight"))?, find(&format!("{name}.bias"))));
+        heads(&self.spec).into_iter().filter_map(of).collect()
     }
 
     /// Number of images in a batch, and the plan for their size.
@@ -464,7 +467,13 @@ pub fn device_for(choice: DeviceChoice, spec: &NetworkSpec) -> DeviceChoice {
 
 /// Whether macula's own GPU kernels can train a network.
 fn own_kernels(spec: &NetworkSpec) -> bool {
-    ops::have_kernels(&spec.layers) && !spec.shares() && spec.embeddings().is_empty()
+    ops::all_have_kernels(spec) && !spec.shares() && spec.embeddings().is_empty()
+}
+
+/// Names of the linear layers that give logits, that of the network first.
+fn heads(spec: &NetworkSpec) -> Vec<&str> {
+    let auxiliary = spec.auxiliary.iter().map(|output| output.branch.layers.as_slice());
+    std::iter::once(spec.layers.as_slice()).chain(auxiliary).filter_map(last_linear).collect()
 }
 
 /// Name of the last linear layer.

@@ -30,7 +30,7 @@ pub(super) enum DuePass {
 }
 
 impl Network {
-    /// Logits (N x classes) in training mode, on candle's tape, of a batch of pixels or stored patches. Batch norms use batch statistics
+    /// Logits (N x [`Network::outputs`]) in training mode, on candle's tape, of a batch of pixels or stored patches. Batch norms use batch statistics
     /// and update the running ones; a batch norm with both parameters frozen uses the running statistics without updating them.
     /// `frozen` has one entry per parameter; dropout masks are drawn from `dropout`.
     ///
@@ -54,10 +54,11 @@ impl Network {
             pass.recycle(&self.pool);
         }
         let (count, plan) = self.plan_for(&input)?;
+        let width = self.outputs();
         let source = |norm: &Norm| {
             if frozen[norm.gamma] && frozen[norm.beta] { StatisticsSource::Running } else { StatisticsSource::Batch }
         };
-        let variable = |logits: &[f32]| Var::from_slice(logits, (count, self.classes), &Device::Cpu).map_err(candle);
+        let variable = |logits: &[f32]| Var::from_slice(logits, (count, width), &Device::Cpu).map_err(candle);
         match &mut self.engine {
             NetworkEngine::Card(trunk) => {
                 let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +142,10 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_train`].
     pub fn forward<'a>(&self, input: impl Into<NetworkInput<'a>>) -> Result<Tensor, StageError> {
-        let (count, logits) = self.outputs(&input.into())?;
+        let (count, mut logits) = self.last_values(&input.into())?;
+        if self.outputs() > self.classes {
+            logits = logits.chunks_exact(self.outputs()).flat_map(|row| &row[..self.classes]).copied().collect();
+        }
         Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
     }
 
@@ -150,11 +154,11 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_train`].
     pub fn features<'a>(&self, input: impl Into<NetworkInput<'a>>) -> Result<Vec<f32>, StageError> {
-        Ok(self.outputs(&input.into())?.1)
+        Ok(self.last_values(&input.into())?.1)
     }
 
     /// Number of images, and the values of the last step for each.
-    fn outputs(&self, input: &NetworkInput) -> Result<(usize, Vec<f32>), StageError> {
+    fn last_values(&self, input: &NetworkInput) -> Result<(usize, Vec<f32>), StageError> {
         let (count, plan) = self.plan_for(input)?;
         let values = match &self.engine {
             NetworkEngine::Card(trunk) => {

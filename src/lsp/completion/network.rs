@@ -55,7 +55,14 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                     "block ${1:name} {\n    $0\n}",
                     "Named layers, used like a single one.",
                 )]));
-                items.extend(keywords(&[("input", "input ${1:half}", "An input besides the patch.")]));
+                items.extend(keywords(&[
+                    ("input", "input ${1:half}", "An input besides the patch."),
+                    (
+                        "auxiliary",
+                        "auxiliary ${1:early} from=${2:tap} {\n    $0\n}",
+                        "An output that is trained besides the logits.",
+                    ),
+                ]));
             }
             items
         }
@@ -63,6 +70,9 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
             ("param", ..) => properties(&[("default", "Its value if none is given.")]),
             ("repeat", ..) => properties(&[("from", "First number in the tensor names.")]),
             ("input", ..) => inputs().collect(),
+            ("auxiliary", ..) => {
+                properties(&[("from", "The input or tap at which it starts."), ("weight", "Factor of its loss.")])
+            }
             ("branch", ..) => properties(&[
                 ("from", "The input or tap at which it starts."),
                 ("share", "Whether it reuses the tensors of the same name of earlier layers."),

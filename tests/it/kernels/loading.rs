@@ -133,7 +133,7 @@ fn wrong_shapes_name_tensor_and_both_shapes_except_in_the_head() {
     let mut network = network(2);
     let report = network.load(&of(tensors.clone()), Missing::Error).unwrap();
     assert_eq!(report.replaced, ["fc.bias", "fc.weight"]);
-    assert_eq!(network.head().unwrap(), ("fc.weight".to_owned(), Some("fc.bias".to_owned())));
+    assert_eq!(network.heads(), [("fc.weight".to_owned(), Some("fc.bias".to_owned()))]);
     tensors.insert("conv1.weight".to_owned(), (vec![64, 3, 7, 7], vec![0.0; 64 * 147]));
     tensors.insert("bn1.running_var".to_owned(), (vec![64], vec![1.0; 64]));
     let error = network.load(&of(tensors), Missing::Initialise).err().unwrap().to_string();

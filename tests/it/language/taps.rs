@@ -163,3 +163,54 @@ fn a_long_chain_of_networks_is_refused() {
     let found: Vec<_> = diags.iter().map(|diag| (diag.code, diag.message.as_str())).collect();
     assert!(found.contains(&("network-size", "networks use each other more than 64 deep")), "{found:?}");
 }
+
+#[test]
+fn auxiliary_outputs_start_at_taps_and_are_left_out_of_networks_inside_others() {
+    let deep = "network deep {
+        param weight default=0.3
+        resnet18 to=features
+        linear fc
+        auxiliary early from=layer3 weight=$weight { global-avg-pool; linear fc }
+    }";
+    let spec = network(deep, "deep");
+    let plain = network("network plain { resnet18 to=features; linear fc }", "plain");
+    assert_eq!((spec.auxiliary[0].name.as_str(), spec.auxiliary[0].weight), ("early", 0.3));
+    assert_ne!(spec.digest(), network(deep, "deep weight=0.4").digest());
+    let more: Vec<String> = spec.tensors().into_iter().filter(|name| !plain.tensors().contains(name)).collect();
+    assert_eq!(more, ["early.fc.weight", "early.fc.bias"]);
+    let rows = shapes::shapes(&spec, 128, 4).expect("it fits");
+    assert_eq!(rows[rows.len() - 3].written(), "auxiliary from=layer3");
+    assert_eq!(rows[rows.len() - 1].out.to_string(), "4");
+    // Used by another network, it is the network without them.
+    let outer = network(&format!("{deep}\nnetwork outer {{ deep to=features; linear fc }}"), "outer");
+    assert_eq!(outer.digest(), plain.digest());
+}
+
+#[test]
+fn mistakes_in_auxiliary_outputs_are_reported_where_they_are() {
+    let found = |text: &str| {
+        let text = format!("network n {{ conv a out=4 kernel=1; tap one; global-avg-pool; linear fc; {text} }}");
+        load(&text).1.into_iter().map(|diag| (diag.code, diag.message)).collect::<Vec<_>>()
+    };
+    let heads = "{ global-avg-pool; linear fc }";
+    let cases = [
+        (format!("auxiliary x {heads}"), "missing-param", "`auxiliary` needs `from`"),
+        (format!("auxiliary from=one {heads}"), "missing-name", "`auxiliary` needs a name"),
+        (format!("auxiliary x from=two {heads}"), "unknown-name", "unknown input or tap `two`"),
+        (format!("auxiliary x from=one weight=-1 {heads}"), "out-of-range", "from 0 to 100"),
+        (format!("auxiliary x from=one width=1 {heads}"), "unknown-param", "no property `width`"),
+        ("auxiliary x from=one".to_owned(), "missing-param", "has no layers"),
+        ("auxiliary x from=one { global-avg-pool }".to_owned(), "shape-mismatch", "`x` does not end in one logit"),
+        ("auxiliary x from=one { linear fc }".to_owned(), "shape-mismatch", "`linear x.fc`"),
+        (format!("auxiliary x from=one {heads}; auxiliary x from=one {heads}"), "duplicate-name", "are called `x`"),
+        (
+            format!("residual {{ body {{ auxiliary x from=one {heads} }} }}"),
+            "unknown-node",
+            "`auxiliary` is not allowed here",
+        ),
+    ];
+    for (text, code, part) in cases {
+        let all = found(&text);
+        assert!(all.iter().any(|(of, message)| *of == code && message.contains(part)), "{text}: {all:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Training: losses, optimizers, augmentation, samplers, and whole fits.
 
 mod arithmetic;
+mod auxiliary;
 mod curve;
 mod engines;
 mod fitting;

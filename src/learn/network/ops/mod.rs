@@ -25,7 +25,7 @@ use super::tape::OnTape;
 use super::trunk::lower::Lowering;
 use super::trunk::schedule::Pointer;
 use crate::base::random::Stream;
-use crate::lang::network::{InputKind, Layer};
+use crate::lang::network::{InputKind, Layer, NetworkSpec};
 use crate::learn::kernels::Rectify;
 use crate::learn::kernels::smooth::Smooth;
 use crate::stage::StageError;
@@ -196,8 +196,12 @@ pub(super) fn compile_inputs(
     Ok(values)
 }
 
-/// Whether all operations of these layers have kernels.
-pub(super) fn have_kernels(layers: &[Layer]) -> bool {
+/// Whether all operations of a network have kernels.
+pub(super) fn all_have_kernels(spec: &NetworkSpec) -> bool {
+    have_kernels(&spec.layers) && spec.auxiliary.iter().all(|output| have_kernels(&output.branch.layers))
+}
+
+fn have_kernels(layers: &[Layer]) -> bool {
     layers.iter().all(|layer| match layer {
         Layer::LayerNorm(_) => false,
         Layer::Residual { body, shortcut } => have_kernels(body) && have_kernels(shortcut),

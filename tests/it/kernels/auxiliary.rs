@@ -1,0 +1,41 @@
+//! Networks with auxiliary outputs: what they compute.
+
+use macula::base::Streams;
+use macula::lang::network::NetworkSpec;
+use macula::learn::network::Network;
+
+use super::candle::{compare, pixels};
+use super::formula::described;
+
+/// A network with two auxiliary outputs of these weights.
+fn deep(weights: Option<[f64; 2]>) -> NetworkSpec {
+    let outputs = weights.map_or(String::new(), |[one, two]| {
+        format!(
+            "auxiliary early from=early weight={one} {{ conv c out=6 kernel=1; relu; global-avg-pool; linear fc }}
+             auxiliary late from=late weight={two} {{ linear fc }}"
+        )
+    });
+    described(&format!(
+        "network deep {{
+            conv a out=8 kernel=3 padding=1; batch-norm n; relu; max-pool kernel=2; tap early
+            conv b out=8 kernel=3 padding=1; batch-norm m; relu; global-avg-pool; tap late
+            linear fc
+            {outputs}
+        }}"
+    ))
+}
+
+#[test]
+fn logits_are_those_of_the_network_only() {
+    let of = |spec: &NetworkSpec| Network::new(spec, 16, 3, &Streams::new(1, "test")).expect("it fits");
+    let (plain, deep) = (of(&deep(None)), of(&deep(Some([0.3, 0.5]))));
+    assert_eq!((plain.outputs(), deep.outputs()), (3, 9));
+    let values =
+        |network: &Network| network.forward(&pixels(5, 16, 16)).expect("logits").to_vec2::<f32>().expect("rows");
+    assert_eq!(values(&plain), values(&deep));
+}
+
+#[test]
+fn the_kernels_agree_with_candle() {
+    compare(&deep(Some([0.3, 0.5])), &pixels(4, 16, 16), 16, "", (1e-5, 1e-4));
+}
