@@ -18,7 +18,7 @@ use super::auxiliary::{main_logits, with_auxiliary};
 use super::checkpoint::{Checkpoint, FILE, FitState};
 use super::gpu;
 use super::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
-use super::model::{LabelCounts, bug, logits};
+use super::model::{LabelCounts, bug, logits, shapes};
 use super::network::{Arrival, JoinedPixels, Network};
 use super::objective::{Objective, Targets, on_tape};
 use super::optimizer::Optimizer;
@@ -531,8 +531,9 @@ impl FitRun<'_> {
     }
 
     fn fresh(&self) -> Result<Network, StageError> {
-        let info = &self.task.data.set.info;
-        Network::new(self.task.network, info.size as usize, info.classes.len(), self.task.streams)
+        let set = &self.task.data.set;
+        let (size, classes, shapes) = (set.info.size as usize, set.info.classes.len(), shapes(&set.embeddings));
+        Network::joined(self.task.network, size, &shapes, classes, self.task.streams)
     }
 
     fn result(mut self, labels: Labels, mut notes: FitNotes) -> Result<Fitted, StageError> {
