@@ -12,11 +12,15 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
+use crate::base::figure::counted;
 use crate::stage::StageError;
 use crate::store::{Blob, Entry, Objects, Tree};
 
 /// File with the description in a tree of embeddings.
 const INFO: &str = "embeddings.json";
+
+/// Number of photographs that an error names.
+const NAMED: usize = 3;
 
 /// The tensor of a file.
 const VALUES: &str = "values";
@@ -142,6 +146,26 @@ impl Embeddings {
         let at = self.photographs.binary_search_by(|(name, _)| name.as_str().cmp(photograph)).ok()?;
         Some(self.photographs[at].1)
     }
+
+    /// Checks that each of these photographs has an embedding.
+    ///
+    /// # Errors
+    /// `missing-embedding`, naming the first photographs that have none.
+    pub fn cover<'a>(&self, photographs: impl Iterator<Item = &'a str>) -> Result<(), StageError> {
+        let lacking: Vec<&str> = photographs.filter(|name| self.find(name).is_none()).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> = lacking.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+        let more = if lacking.len() > NAMED { format!(" and {} more", lacking.len() - NAMED) } else { String::new() };
+        let text = format!(
+            "{} without an embedding: {}{more}",
+            counted(lacking.len() as u64, "photograph", "photographs"),
+            named.join(", ")
+        );
+        let hint = "`encode` the photographs that patches are cut from; they are matched by name";
+        Err(StageError::input("missing-embedding", text).hint(hint).field("embeddings"))
+    }
 }
 
 /// What a patch gets for its photograph.
@@ -181,7 +205,7 @@ impl JoinedEmbeddings {
         format!("embeddings/{name}/{photograph}.safetensors")
     }
 
-    /// Reads the descriptions in a patch set's tree, by name.
+    /// Reads the descriptions in a patch set's tree, sorted by name.
     ///
     /// # Errors
     /// Errors of the store; `foreign-table` if macula did not write them.
@@ -191,7 +215,25 @@ impl JoinedEmbeddings {
             let bytes = objects.read(entry)?;
             serde_json::from_slice(&bytes).map_err(|error| foreign(&format!("`embeddings/{file}`: {error}")))
         };
-        described.map(read).collect()
+        let mut all: Vec<Self> = described.map(read).collect::<Result<_, StageError>>()?;
+        // Files are in another order than names: `a-b.json` comes before `a.json`.
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all)
+    }
+
+    /// The values of a photograph in an item of a map stage, which has the files of a patch set's tree.
+    ///
+    /// # Errors
+    /// Errors of the store; `foreign-table` if macula did not write them.
+    pub fn values(&self, photograph: &str, item: &Tree, objects: &Objects) -> Result<Vec<f32>, StageError> {
+        let mut values = vec![0.0; self.info.len()];
+        if self.control != Control::Zero {
+            let file = Self::photograph_file(&self.name, photograph);
+            let missing = || StageError::Bug(format!("an item without `{file}`"));
+            let entry = item.get(&file).ok_or_else(missing)?;
+            EmbeddingValues::open(entry, photograph, &self.info, objects)?.copy_to(&mut values);
+        }
+        Ok(values)
     }
 
     /// Writes the description.
@@ -217,6 +259,17 @@ pub fn without_unused(tree: &Tree, used: &[&str]) -> Option<Tree> {
     }
     let entries = tree.entries.iter().filter(|(file, _)| !unused(file));
     Some(Tree { entries: entries.map(|(file, entry)| (file.clone(), *entry)).collect() })
+}
+
+/// A tree of embeddings with only those photographs for which `keep` is true.
+#[must_use]
+pub fn of_photographs(tree: &Tree, keep: impl Fn(&str) -> bool) -> Tree {
+    let kept = |file: &str| {
+        let name = file.strip_prefix("photographs/").and_then(|file| file.strip_suffix(".safetensors"));
+        name.is_none_or(&keep)
+    };
+    let entries = tree.entries.iter().filter(|(file, _)| kept(file));
+    Tree { entries: entries.map(|(file, entry)| (file.clone(), *entry)).collect() }
 }
 
 /// Values of one photograph, memory-mapped and verified.

@@ -21,6 +21,14 @@ pub fn classes(set: &Tree, objects: &Objects) -> Result<Vec<String>, StageError>
     Ok(described(set, objects)?.classes)
 }
 
+/// Names of the photographs of a set.
+///
+/// # Errors
+/// Store errors.
+pub fn names(set: &Tree, objects: &Objects) -> Result<Vec<String>, StageError> {
+    Ok(described(set, objects)?.photographs)
+}
+
 fn described(set: &Tree, objects: &Objects) -> Result<PhotographSet, StageError> {
     let missing = || StageError::Bug("a photograph set without `set.json`".to_owned());
     let bytes = objects.read_in(set, "set.json")?.ok_or_else(missing)?;

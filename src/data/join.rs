@@ -5,12 +5,8 @@ use std::collections::BTreeSet;
 use super::embeddings::{Control, Embeddings, EmbeddingsInfo, JoinedEmbeddings};
 use super::patches::{Part, PatchSet};
 use crate::base::Streams;
-use crate::base::figure::counted;
 use crate::stage::StageError;
 use crate::store::Objects;
-
-/// Number of photographs that an error names.
-const NAMED: usize = 3;
 
 /// Gives the patches of `set` the embeddings of their photographs under `name`.
 ///
@@ -24,7 +20,8 @@ pub fn join(
     streams: &Streams,
     objects: &Objects,
 ) -> Result<PatchSet, StageError> {
-    lacking(set, embeddings)?;
+    let used = set.parts.iter().filter(|part| !part.rows.is_empty());
+    embeddings.cover(used.map(|part| part.photograph.as_str()))?;
     let mut joined = set.clone();
     joined.embeddings.retain(|present| present.name != name);
     joined.embeddings.push(JoinedEmbeddings { name: name.to_owned(), info: embeddings.info.clone(), control });
@@ -39,7 +36,7 @@ pub fn join(
     };
     for (part, source) in joined.parts.iter_mut().zip(sources) {
         let entry = zero.or_else(|| embeddings.find(&set.parts[source].photograph));
-        // `lacking` found one for every photograph with patches.
+        // `cover` found one for every photograph with patches.
         part.embeddings.extend(entry.map(|entry| (name.to_owned(), entry)));
     }
     Ok(joined)
@@ -47,24 +44,6 @@ pub fn join(
 
 fn zeros(info: &EmbeddingsInfo) -> Result<Vec<u8>, StageError> {
     info.file(&vec![0.0; info.len()])
-}
-
-fn lacking(set: &PatchSet, embeddings: &Embeddings) -> Result<(), StageError> {
-    let used = set.parts.iter().filter(|part| !part.rows.is_empty());
-    let lacking: Vec<&str> =
-        used.map(|part| part.photograph.as_str()).filter(|name| embeddings.find(name).is_none()).collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<String> = lacking.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
-    let more = if lacking.len() > NAMED { format!(" and {} more", lacking.len() - NAMED) } else { String::new() };
-    let text = format!(
-        "{} without an embedding: {}{more}",
-        counted(lacking.len() as u64, "photograph", "photographs"),
-        named.join(", ")
-    );
-    let hint = "encode the photographs that the patches were cut from, with the same names";
-    Err(StageError::input("missing-embedding", text).hint(hint).field("embeddings"))
 }
 
 /// For each photograph with patches, one of another patient: the next one in a random order of all photographs in the set. A further

@@ -1,13 +1,13 @@
 //! Checks of a pipeline as a whole: cycles, marks that must not reach a port, networks against their patch size, and
 //! unused stages.
 
+mod embeddings;
 mod lineage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
-use super::near;
 use super::network::NetworkSpec;
 use super::scope::Scope;
 use super::shapes;
@@ -36,6 +36,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
             reaching = graph.reaching(&marked);
             diags.extend(graph.leaks(&order, &marked));
             diags.extend(graph.networks(scope));
+            diags.extend(graph.embeddings_of_models());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }
@@ -290,39 +291,6 @@ impl DraftGraph<'_> {
             let diag = Diag::error("missing-input", place, message).also(draft.spec.span, "cuts the patches");
             diags.push(in_bodies(diag.hint(format!("write `{title} {{ …; {name} {needed} }}`")), &self.drafts[stage]));
         }
-    }
-
-    /// Errors for embeddings that a network reads and its patches do not have.
-    fn joined(&self, stage: usize, network: &NetworkSpec, place: Span, diags: &mut Vec<Diag>) {
-        for name in network.embeddings() {
-            let lacking = self.patches(stage).find(|(source, out)| !self.embeddings(*source, out).contains(&name));
-            let Some((source, out)) = lacking else { continue };
-            let given = self.embeddings(source, out);
-            let reads = &self.drafts[source].spec;
-            let message = format!(
-                "network `{}` has an input `{name}`, but the patches of `{}` have no embeddings under that name",
-                network.name, reads.name
-            );
-            let diag = Diag::error("missing-input", place, message).also(reads.span, "these patches");
-            let near = near::near(&name, given.iter().map(String::as_str));
-            let hint = near.map_or_else(
-                || format!("join them before training: `join NAME {{ patches …; embeddings …; as {name} }}`"),
-                |near| format!("did you mean `input {near}`?"),
-            );
-            diags.push(in_bodies(diag.hint(hint), &self.drafts[stage]));
-        }
-    }
-
-    /// The names of the embeddings that the patches of an output have.
-    fn embeddings<'s>(&'s self, mut source: usize, mut out: &'s OutPort) -> Vec<String> {
-        let mut found = Vec::new();
-        for _ in 0..self.drafts.len() {
-            let name = out.embeddings.as_ref().and_then(|name| self.drafts[source].spec.value(name));
-            found.extend(name.and_then(|name| if let Value::Text(name) = name { Some(name.clone()) } else { None }));
-            let Some(next) = self.patches(source).next() else { break };
-            (source, out) = next;
-        }
-        found
     }
 
     /// The outputs that cut the patches that reach a stage, one for each of its ports that take patches; each with its stage.

@@ -66,6 +66,8 @@ pub struct InPort {
     pub optional: bool,
     /// Marks that its input must not have.
     pub refuses: Vec<String>,
+    /// The parameter with the names of the network's inputs that its embeddings are for.
+    pub names: Option<String>,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -373,7 +375,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional"], &["doc", "refuses"], diags);
+    known(node, &["type", "many", "optional"], &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
@@ -382,6 +384,7 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         many: flag(node, "many").unwrap_or(false),
         optional: flag(node, "optional").unwrap_or(false),
         refuses: words(node, "refuses"),
+        names: argument(node.child("names")),
         doc: doc(node),
         span: node.head,
     }

@@ -17,7 +17,8 @@ use crate::data::patches::Label;
 use crate::stage::{StageError, Stop};
 use crate::store::{Objects, Tree};
 
-/// Scores (N x C) of the patches at `places`, in their order. The next batch is cut while one is computed.
+/// Scores (N x C) of the patches at `places`, in their order. `joined` is what the model reads of the whole photograph, in the order of the
+/// names of its inputs. The next batch is cut while one is computed.
 ///
 /// # Errors
 /// [`StageError::Input`] if a score is NaN, [`StageError::Stopped`].
@@ -25,6 +26,7 @@ pub fn scores(
     model: &Classifier,
     photograph: &Photograph,
     places: &[(usize, usize)],
+    joined: &[Vec<f32>],
     scoring: Scoring,
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
@@ -36,7 +38,11 @@ pub fn scores(
         all.extend(scoring.tta.scores(batch, |batch| model.logits(batch))?);
         Ok(())
     };
-    ahead(pieces.len(), |at| cut(photograph, pieces[at], sides, &values), |_, batch| take(&batch))?;
+    let batch = |places: &[(usize, usize)]| PixelBatch {
+        joined: joined.iter().map(|values| values.repeat(places.len())).collect(),
+        ..cut(photograph, places, sides, &values)
+    };
+    ahead(pieces.len(), |at| batch(pieces[at]), |_, batch| take(&batch))?;
     if all.iter().any(|score: &f64| score.is_nan()) {
         let text = "the model outputs NaN for a patch: its weights are damaged";
         return Err(StageError::input("nan-output", text).hint("retrain with a lower learning rate").field("model"));

@@ -13,6 +13,7 @@ pub mod loss;
 pub mod maps;
 pub mod metrics;
 pub mod model;
+pub mod model_inputs;
 pub mod network;
 pub mod normalise;
 pub mod objective;

@@ -156,7 +156,7 @@ impl Classifier {
             let Some(theirs) = embeddings.iter().find(|joined| joined.name == ours.name) else {
                 return Err(not_joined(&self.info.network, &ours.name));
             };
-            same_encoder(ours, theirs)?;
+            same_encoder(ours, &theirs.info, "these patches").map_err(|error| error.field("data"))?;
         }
         if set.classes != self.info.classes {
             let (ours, theirs) = (self.info.classes.join(" "), set.classes.join(" "));
@@ -173,20 +173,30 @@ impl Classifier {
     }
 }
 
-/// Refuses embeddings of another encoder than those that a network was trained with.
+/// Refuses embeddings of another encoder, or of another shape, than those that a network was trained with. `whose` says what has them:
+/// `these patches`.
 ///
 /// # Errors
-/// `other-embeddings`.
-pub fn same_encoder(ours: &JoinedEmbeddings, theirs: &JoinedEmbeddings) -> Result<(), StageError> {
-    if ours.info.encoder == theirs.info.encoder {
-        return Ok(());
+/// `other-embeddings`, `grids-differ`.
+pub fn same_encoder(ours: &JoinedEmbeddings, theirs: &EmbeddingsInfo, whose: &str) -> Result<(), StageError> {
+    let name = &ours.name;
+    if ours.info.encoder != theirs.encoder {
+        let (ours, theirs) = (&ours.info.description, &theirs.description);
+        let other = if ours == theirs { " with other weights or another `normalise`" } else { "" };
+        let text = format!(
+            "input `{name}` was trained with embeddings by {ours}, but {whose} have embeddings by {theirs}{other}"
+        );
+        let hint = "use embeddings of the same `encode` stage, or train again";
+        return Err(StageError::input("other-embeddings", text).hint(hint));
     }
-    let text = format!(
-        "input `{}` was trained with embeddings by {}, but these patches have embeddings by {}",
-        ours.name, ours.info.description, theirs.info.description
-    );
-    let hint = "join embeddings of the same `encode` stage, or train again";
-    Err(StageError::input("other-embeddings", text).hint(hint).field("data"))
+    let shape = |info: &EmbeddingsInfo| [info.rows, info.columns, info.channels];
+    if shape(&ours.info) != shape(theirs) {
+        let (ours, theirs) = (ours.info.shape(), theirs.shape());
+        let text = format!("input `{name}` was trained with {ours}, but the embeddings of {whose} have {theirs}");
+        let hint = "use photographs of the same shape, or a tap behind a global pooling, which gives one vector";
+        return Err(StageError::input("grids-differ", text).hint(hint));
+    }
+    Ok(())
 }
 
 /// Shapes of embeddings, by name.

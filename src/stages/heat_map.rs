@@ -3,25 +3,30 @@
 
 use std::collections::BTreeSet;
 
-use super::inference;
+use super::inference::{self, EMBEDDINGS, narrowed};
 use crate::data::black_filter::BlackFilter;
 use crate::data::decode::Photograph;
+use crate::data::embeddings::{Control, JoinedEmbeddings, of_photographs};
 use crate::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_picture, overlay, visible};
 use crate::data::image_issues;
 use crate::data::item::{self, Annotation, OpenPhotograph};
 use crate::data::mask::Mask;
-use crate::data::patches::{Label, PatchSet};
+use crate::data::patches::{Label, photographs};
 use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
 use crate::learn::gpu::is_approximate;
 use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, scores};
 use crate::learn::model::{Classifier, ModelInfo, Scoring};
+use crate::learn::model_inputs::{assigned, control_warning, give, read_given};
 use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
-use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Tolerance, Warning, Work};
-use crate::store::Tree;
+use crate::stage::{
+    Ctx, Determinism, Implementation, Inputs, Item, Narrow, Outcome, Params, ReadPart, StageError, Tolerance, Warning,
+    Work,
+};
+use crate::store::{Objects, Tree};
 
 /// The implementation.
 pub const HEAT_MAP: Implementation = Implementation {
@@ -34,9 +39,9 @@ pub const HEAT_MAP: Implementation = Implementation {
         approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
-    check: None,
+    check: Some(check),
     foresee: None,
-    narrow: None,
+    narrow: Some(Narrow { upstream: EMBEDDINGS, read: read_by_maps }),
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
@@ -46,6 +51,44 @@ pub const MODEL: [&str; 2] = ["model.json", "weights.safetensors"];
 pub const PATCHES: &str = "patches.parquet";
 /// File with the tuned thresholds of a model's classes, within an item.
 pub const THRESHOLDS: &str = "thresholds.json";
+
+fn check(params: &Params) -> Result<(), StageError> {
+    let mut names = inputs_named(params);
+    names.sort();
+    if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
+        let text = format!("`as` has the name `{name}` twice");
+        return Err(StageError::input("input-name", text).hint("give each input embeddings once").field("as"));
+    }
+    Ok(())
+}
+
+/// Names of the network's inputs that the embeddings are for, in their order.
+fn inputs_named(params: &Params) -> Vec<String> {
+    params.list("as").iter().map(Value::to_string).collect()
+}
+
+/// Of the embeddings, maps read those of the mapped photographs that the model has inputs for; of `only`, none.
+fn read_by_maps(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<ReadPart>, StageError> {
+    let mut parts = narrowed(inputs, &["only"], &BTreeSet::new());
+    let (info, given) = (Classifier::info(inputs.one("model")?, objects)?, inputs.many("embeddings"));
+    // A mistake is reported when the items are listed.
+    let Ok(places) = assigned(&info, &inputs_named(params), given.len()) else { return Ok(parts) };
+    let only: Option<BTreeSet<&str>> = inputs.optional("only").map(|tree| photographs(tree).collect());
+    let mapped: BTreeSet<String> = item::names(inputs.one("from")?, objects)?.into_iter().collect();
+    for (at, named) in given.iter().enumerate() {
+        let mut readers = info.embeddings.iter().zip(&places).filter(|(_, place)| **place == at).peekable();
+        let tree = if readers.peek().is_none() {
+            Tree::default()
+        } else if readers.all(|(joined, _)| joined.control == Control::Zero) {
+            of_photographs(&named.tree, |_| false)
+        } else {
+            let is_mapped = |name: &str| mapped.contains(name) && only.as_ref().is_none_or(|only| only.contains(name));
+            of_photographs(&named.tree, is_mapped)
+        };
+        parts.push(("embeddings".to_owned(), at, tree));
+    }
+    Ok(parts)
+}
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let (model, from) = (ctx.inputs.one("model")?, ctx.inputs.one("from")?);
@@ -58,9 +101,11 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
         }
         None => None,
     };
-    let only = only(ctx)?;
+    let only: Option<BTreeSet<&str>> = ctx.inputs.optional("only").map(|tree| photographs(tree).collect());
     let mut items = item::items(from, ctx.objects)?;
-    items.retain(|item| only.as_ref().is_none_or(|only| only.contains(&item.name)));
+    items.retain(|item| only.as_ref().is_none_or(|only| only.contains(item.name.as_str())));
+    let embeddings = read_given(&info, &inputs_named(ctx.params), ctx.inputs.many("embeddings"), ctx.objects)?;
+    give(&mut items, &embeddings, ctx.objects)?;
     for item in &mut items {
         for name in MODEL {
             let missing = || StageError::Bug(format!("a model without `{name}`"));
@@ -73,21 +118,9 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     Ok(items)
 }
 
-/// Photographs with a patch in `only`, if connected.
-fn only(ctx: &Ctx) -> Result<Option<BTreeSet<String>>, StageError> {
-    let Some(tree) = ctx.inputs.optional("only") else { return Ok(None) };
-    let parts = PatchSet::read(tree, ctx.objects)?.parts.into_iter();
-    Ok(Some(parts.filter(|part| !part.rows.is_empty()).map(|part| part.photograph).collect()))
-}
-
 /// Rejects classes that the model does not have, and photographs of other lesions.
 fn fits(ctx: &Ctx, info: &ModelInfo) -> Result<(), StageError> {
     mapped(ctx, info)?;
-    if let Some(joined) = info.embeddings.first() {
-        let text = format!("the model reads embeddings as `{}`, which heat maps do not have", joined.name);
-        let hint = "use `predict` on patches that were joined with embeddings";
-        return Err(StageError::input("missing-input", text).hint(hint).field("model"));
-    }
     let theirs = item::classes(ctx.inputs.one("from")?, ctx.objects)?;
     if !theirs.is_empty() && !theirs.iter().any(|class| info.classes.contains(class)) {
         let (ours, theirs) = (info.classes.join(" "), theirs.join(" "));
@@ -135,7 +168,10 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let cover = cover(ctx, &model.info, &photograph, &item.name)?;
     let black = BlackFilter { below: ctx.params.real("black.below")?, fraction: ctx.params.real("black.share")? };
     let (places, left_out) = visible(&photograph, &cover, black);
-    let scores = scores(&model, &photograph, &places, Scoring::from_params(ctx.params)?, ctx.stop)?;
+    let joined = JoinedEmbeddings::read_all(&item.tree, ctx.objects)?;
+    let joined: Vec<Vec<f32>> =
+        joined.iter().map(|one| one.values(&item.name, &item.tree, ctx.objects)).collect::<Result<_, _>>()?;
+    let scores = scores(&model, &photograph, &places, &joined, Scoring::from_params(ctx.params)?, ctx.stop)?;
     let chosen: Vec<f64> = scores
         .chunks_exact(model.info.classes.len())
         .flat_map(|scores| classes.iter().map(|&class| scores[class]))
@@ -279,6 +315,7 @@ fn warnings(ctx: &Ctx, info: &ModelInfo, maps: &[ScoreMap], found: &Maps) -> Vec
     }
     let other = maps.iter().map(|map| map.info.scale).find(|scale| *scale != info.scale);
     warnings.extend(other.and_then(|scale| info.scale_warning(scale, "photographs")));
+    warnings.extend(control_warning(info));
     warnings
 }
 

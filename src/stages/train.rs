@@ -185,7 +185,7 @@ fn embeddings(network: &NetworkSpec, data: &PatchSet, valid: &PatchSet) -> Resul
     };
     let (data, valid) = (used(data), used(valid));
     for (ours, theirs) in data.iter().zip(&valid) {
-        same_encoder(ours, theirs).map_err(|error| error.field("valid"))?;
+        same_encoder(ours, &theirs.info, "the validation patches").map_err(|error| error.field("valid"))?;
     }
     Ok(data)
 }

@@ -222,6 +222,12 @@ impl PatchSet {
     }
 }
 
+/// Names of the photographs of the patches in `tree`, without those that have none.
+pub fn photographs(tree: &Tree) -> impl Iterator<Item = &str> {
+    // A part without rows has no shard.
+    tree.under("shards/").filter_map(|(file, _)| file.strip_suffix(".safetensors"))
+}
+
 fn foreign(reason: &str) -> StageError {
     StageError::input("foreign-table", format!("not a patch set written by macula: {reason}"))
 }

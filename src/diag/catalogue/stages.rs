@@ -443,8 +443,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "missing-embedding",
-        "`join` gets patches of photographs that have no embedding.",
-        "Encode the photographs that the patches were cut from: photographs are matched by name.",
+        "`join` or `heat-map` gets photographs that have no embedding.",
+        "Encode the photographs that the patches are cut from: photographs are matched by name.",
     ),
     found(
         "no-other-patient",
@@ -453,8 +453,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "other-embeddings",
-        "Patches have embeddings by another encoder than those that the network was trained with.",
-        "Join embeddings of the same `encode` stage, or train again.",
+        "Patches or photographs have embeddings by another encoder than those that the network was trained with.",
+        "Use embeddings of the same `encode` stage, or train again.",
     ),
     found(
         "no-tap",
@@ -464,7 +464,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "grids-differ",
         "Photographs of different shapes give grids of different sizes, which one network cannot read.",
-        "End at a tap behind a global pooling (`to=features`), or crop photographs to the field of view.",
+        "Use photographs of one shape: end at a tap behind a global pooling (`to=features`), or crop photographs to the field of view.",
     ),
     found(
         "gpu-joined",
@@ -477,9 +477,14 @@ pub(super) const PAGES: &[Page] = &[
         "Split first, then use `join` with `control other` on each set.",
     ),
     found(
+        "control-embeddings",
+        "The model was trained with embeddings of other patients, as a control, but maps show each photograph with its own.",
+        "Compare such models by `eval`; map the model that was trained without `control other`.",
+    ),
+    found(
         "input-name",
-        "A name cannot be that of a network's input.",
-        "Use letters, digits, `-` and `_`; `patch`, `wide` and `half` are inputs of their own.",
+        "A name cannot be that of a network's input, or it is not clear which embeddings are for which input.",
+        "Use letters, digits, `-` and `_`; `patch`, `wide` and `half` are inputs of their own. `as` of `heat-map` has one name for each stage at `embeddings`.",
     ),
     found(
         "other-size",

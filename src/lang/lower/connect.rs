@@ -90,6 +90,7 @@ impl<'a> Lowerer<'a> {
                 many: false,
                 optional: true,
                 refuses: Vec::new(),
+                names: None,
                 doc: String::new(),
                 span: out.span,
             };

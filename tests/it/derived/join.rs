@@ -10,6 +10,7 @@ use macula::data::embeddings::{
 use macula::data::join::join;
 use macula::data::patches::{Part, PatchSet};
 use macula::data::split::subset;
+use macula::learn::model::same_encoder;
 use macula::stage::StageError;
 use macula::store::Objects;
 use tempfile::TempDir;
@@ -165,4 +166,39 @@ fn what_is_not_read_is_not_in_the_key() {
     assert_eq!(without_unused(&tree, &["whole"]).expect("less"), expected);
     assert_eq!(without_unused(&tree, &["whole", "wholesale"]), None);
     assert_eq!(JoinedEmbeddings::read_all(&tree, &objects).expect("read").len(), 2);
+}
+
+#[test]
+fn several_embeddings_are_in_the_order_of_their_names() {
+    let (_folder, objects) = objects();
+    let mut joined = set(vec![part("a", "1000")]);
+    let embeddings = embeddings(&["a"], StoredAs::F32, &objects);
+    for name in ["whole", "whole-b", "a"] {
+        joined = join(&joined, &embeddings, name, Control::None, &streams(1), &objects).expect("joined");
+    }
+    // As files, `whole-b.json` comes before `whole.json`.
+    let read = PatchSet::read(&joined.write(&objects).expect("written"), &objects).expect("read");
+    assert_eq!(read, joined);
+    assert_eq!(
+        read.embeddings.iter().map(|joined| joined.name.as_str()).collect::<Vec<_>>(),
+        ["a", "whole", "whole-b"]
+    );
+}
+
+#[test]
+fn embeddings_of_another_shape_are_refused() {
+    let (_folder, objects) = objects();
+    let info = embeddings(&["a"], StoredAs::F32, &objects).info;
+    let grid = EmbeddingsInfo { rows: 2, columns: 3, ..info };
+    let ours = JoinedEmbeddings { name: "whole".to_owned(), info: grid.clone(), control: Control::None };
+    let half = EmbeddingsInfo { store: StoredAs::F16, ..grid.clone() };
+    same_encoder(&ours, &half, "these patches").expect("only stored in another way");
+    // As many values, but not the same grid.
+    let turned = EmbeddingsInfo { rows: 3, columns: 2, ..grid };
+    let error = same_encoder(&ours, &turned, "these patches").expect_err("turned");
+    assert!(error.has_code("grids-differ"), "{error}");
+    assert!(
+        error.to_string().contains("3 values in each of 3 x 2 cells, but the embeddings of these patches"),
+        "{error}"
+    );
 }

@@ -61,6 +61,37 @@ fn scores(space: &Space, path: &str) -> Vec<f32> {
     data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
+/// Checks that maps with patches side by side have the scores of an evaluation. Returns the photographs of the maps.
+fn same_as_patches(space: &Space, pipeline: &str, eval: &str, maps: &str) -> Vec<String> {
+    let table = Columns::from_parquet(&bytes(space, &format!("results/{pipeline}/{eval}/predictions.parquet")));
+    let table = table.expect("a table");
+    let names = table.texts("photograph").expect("names");
+    let (x, y) = (table.counts("x").expect("x"), table.counts("y").expect("y"));
+    let score = table.reals("score.EX").expect("scores");
+    let place = |row: usize| (names[row].clone().expect("a name"), x[row], y[row]);
+    let by_place: BTreeMap<_, _> = (0..names.len()).map(|row| (place(row), score[row].expect("a score"))).collect();
+    let found = json(space, &format!("results/{pipeline}/{maps}/maps.json"));
+    let (mut mapped, mut known) = (Vec::new(), 0);
+    for photograph in found["photographs"].as_array().expect("photographs") {
+        let name = photograph["photograph"].as_str().expect("a name");
+        let cells = scores(space, &format!("results/{pipeline}/{maps}/{name}/scores.safetensors"));
+        let facts = json(space, &format!("results/{pipeline}/{maps}/{name}/map.json"));
+        let class = facts["classes"].as_array().expect("classes").iter().position(|class| class == "EX").expect("EX");
+        let [columns, rows, stride] =
+            ["columns", "rows", "stride"].map(|side| facts[side].as_u64().expect("a count") as usize);
+        for at in 0..columns * rows {
+            let (x, y) = ((at % columns * stride) as u32, (at / columns * stride) as u32);
+            let Some(score) = by_place.get(&(name.to_owned(), Some(x), Some(y))) else { continue };
+            let cell = cells[class * columns * rows + at];
+            assert!(cell == *score as f32, "{maps}: {name} at {x}, {y}: {cell}, {score}");
+            known += 1;
+        }
+        mapped.push(name.to_owned());
+    }
+    assert_eq!(known, by_place.len(), "{maps} have every patch of {eval}");
+    mapped
+}
+
 #[test]
 fn predictions_evaluate_like_the_model_and_maps_hold_the_same_scores() {
     let space = made();

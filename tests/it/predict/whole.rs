@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use macula::data::table::Columns;
 
-use super::{bytes, json};
+use super::{bytes, json, same_as_patches};
 use crate::space::Space;
 
 const PIPELINE: &str = r"network late {
@@ -137,7 +137,6 @@ fn missing_and_other_embeddings_are_refused() {
     let other = "    encode others { from eyes; init first; network shallow-cnn to=features; side 64 }
     join mixed { patches folds.test; embeddings others; as whole }
     eval wrong { model classifier; data mixed }
-    heat-map maps { model classifier; from eyes }
     encode whole { from eyes; init first; network shallow-cnn }
 }
 ";
@@ -149,11 +148,115 @@ fn missing_and_other_embeddings_are_refused() {
     space.edit("pipeline.kdl", "to=feature }", "to=features }");
     let said = space.macula("run pipeline.kdl wrong").code(1);
     said.says(&["other-embeddings", "photographs of 96 px", "photographs of 64 px"]);
-    space.macula("run pipeline.kdl maps").code(1).says(&["reads embeddings as `whole`, which heat maps do not have"]);
-    let photograph = space.files("results/whole/eyes").into_iter().find(|file| file.contains("/photograph."));
-    let file = format!("results/whole/eyes/{}", photograph.expect("a photograph"));
+}
+
+const MAPS: &str = "    heat-map maps { model classifier; thresholds cuts; from eyes; embeddings vectors; only folds.test; stride 48; black share=0.6 }
+    heat-map mapped { model gridded; from eyes; embeddings vectors grids; as whole grid; only tested; stride 48; black share=0.6 }
+}
+";
+
+fn with_maps() -> Space {
+    let space = Space::with(PIPELINE);
+    append(&space, MAPS);
     space
-        .macula(&format!("predict pipeline.kdl classifier {file}"))
-        .code(2)
-        .says(&["cannot reproduce `join fitted-both` on new photographs"]);
+}
+
+/// Puts stages, and the end of the pipeline, at its end.
+fn append(space: &Space, stages: &str) {
+    let text = space.read("pipeline.kdl").trim_end().trim_end_matches('}').to_owned();
+    space.write("pipeline.kdl", text + stages);
+}
+
+#[test]
+fn maps_have_the_scores_of_the_patches() {
+    let space = with_maps();
+    space.macula("check pipeline.kdl").code(0);
+    space.macula("run pipeline.kdl").code(0);
+    for (eval, maps) in [("scores", "maps"), ("of-grids", "mapped")] {
+        same_as_patches(&space, "whole", eval, maps);
+    }
+
+    // Maps depend on nothing that the model does not read; one more photograph is one more map.
+    let stages = |edit: [&str; 2]| {
+        space.edit("pipeline.kdl", edit[0], edit[1]);
+        let stages = ended(&space);
+        space.edit("pipeline.kdl", edit[1], edit[0]);
+        [stages["maps"].clone(), stages["mapped"].clone()]
+    };
+    assert_eq!(stages(["to=map; side 96", "to=map; side 128"]), ["reused", "computed"]);
+    assert_eq!(stages(["to=features; side 96", "to=features; side 128"]), ["computed", "reused"]);
+    space.edit("pipeline.kdl", "embeddings vectors; only folds.test; ", "embeddings vectors; ");
+    let mapped = json(&space, "results/whole/maps/maps.json")["photographs"].as_array().expect("photographs").len();
+    let said = space.macula("run pipeline.kdl maps").code(0);
+    said.says(&[&format!("({} of 8 items computed)", 8 - mapped)]);
+}
+
+#[test]
+fn controls_are_mapped_and_said() {
+    let space = with_maps();
+    let both = |space: &Space, control: &str| {
+        let text = space.read("pipeline.kdl").replace("; as whole }", &format!("; as whole; control {control} }}"));
+        space.write("pipeline.kdl", text);
+    };
+    both(&space, "zero");
+    space.macula("run pipeline.kdl maps scores").code(0);
+    same_as_patches(&space, "whole", "scores", "maps");
+    space.write("pipeline.kdl", space.read("pipeline.kdl").replace("control zero", "control other"));
+    let said = space.macula("run pipeline.kdl maps").code(0);
+    said.says(&["control-embeddings", "trained with embeddings of other patients as `whole`"]);
+}
+
+#[test]
+fn maps_without_the_embeddings_of_the_model_are_refused() {
+    let space = with_maps();
+    let check = |edit: [&str; 2], says: &[&str]| {
+        space.edit("pipeline.kdl", edit[0], edit[1]);
+        space.macula("check pipeline.kdl").code(2).says(says);
+        space.edit("pipeline.kdl", edit[1], edit[0]);
+    };
+    check(
+        ["from eyes; embeddings vectors; only", "from eyes; only"],
+        &["missing-input", "has an input `whole`, but `heat-map maps` gets no embeddings", "embeddings STAGE }`"],
+    );
+    check(
+        ["from eyes; embeddings vectors grids; as whole grid; only tested", "from eyes; only tested"],
+        &["network `looking` of `gridded` has an input `grid`", "embeddings STAGE }`"],
+    );
+    check(
+        ["vectors grids; as whole grid;", "vectors grids;"],
+        &["input-name", "gets embeddings of 2 stages", "one name for each stage after `as`"],
+    );
+    check(
+        ["grids; as whole grid;", "grids; as grid;"],
+        &["input-name", "`as` has 1 name, but `embeddings` has 2 stages"],
+    );
+    check(["grids; as whole grid;", "grids; as whole gird;"], &["missing-input", "write `as grid` instead of `gird`"]);
+    check(["grids; as whole grid;", "grids; as grid grid;"], &["input-name", "`as` has the name `grid` twice"]);
+    // Patches that are scored without them.
+    check(
+        [
+            "eval scores { model classifier; thresholds cuts; data tested-both }",
+            "eval scores { model classifier; thresholds cuts; data folds.test }",
+        ],
+        &["missing-input", "the patches of `folds` have no embeddings under that name", "as whole }`"],
+    );
+
+    append(
+        &space,
+        "    encode others { from eyes; init first; network shallow-cnn to=features; side 64 }
+    heat-map wrong { model classifier; from eyes; embeddings others }
+    synthetic few { photographs 5; size 192; photographs-per-patient 1; healthy 0.0; severity 3.0 }
+    encode of-few { from few; init first; network shallow-cnn to=features; side 96 }
+    heat-map fewer { model classifier; from eyes; embeddings of-few }
+}
+",
+    );
+    let said = space.macula("run pipeline.kdl wrong").code(1);
+    said.says(&[
+        "other-embeddings",
+        "photographs of 96 px",
+        "these photographs have embeddings by",
+        "photographs of 64 px",
+    ]);
+    space.macula("run pipeline.kdl fewer").code(1).says(&["missing-embedding", "3 photographs without an embedding"]);
 }
