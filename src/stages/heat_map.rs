@@ -50,7 +50,7 @@ pub const MODEL: [&str; 2] = ["model.json", "weights.safetensors"];
 /// File with the scores of a photograph's patches, within its result.
 pub const PATCHES: &str = "patches.parquet";
 /// File with the tuned thresholds of a model's classes, within an item.
-pub const THRESHOLDS: &str = "thresholds.json";
+const THRESHOLDS: &str = "thresholds.json";
 
 fn check(params: &Params) -> Result<(), StageError> {
     let mut names = inputs_named(params);

@@ -1,6 +1,7 @@
 //! `macula predict`: scores new photographs with a pipeline's classifier, using the stages `preprocess` and `heat-map`. Nothing is
 //! stored: results go to the terminal and to `--out`.
 
+mod bench;
 mod said;
 mod way;
 
@@ -15,21 +16,20 @@ use clap::Args;
 
 use super::artifact::{self, StageArtifact};
 use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load};
-use crate::base::{Digest, Streams, regular, threads};
-use crate::data::photographs::{PhotographFacts, WithoutMask};
-use crate::data::source_tree::extension;
+use crate::base::threads;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
 use crate::learn::model::{Classifier, ModelInfo};
+use crate::learn::model_inputs::control_warning;
 use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::run::Host;
-use crate::stage::{Ctx, Inputs, Item, Params, Progress, StageError, Stop, Warning, Work};
-use crate::stages::heat_map::{HEAT_MAP, MODEL, THRESHOLDS};
-use crate::stages::preprocess::PREPROCESS;
-use crate::store::{Entry, Objects, StoreError, Tree};
+use crate::stage::{Params, StageError, Stop};
+use crate::stages::heat_map::HEAT_MAP;
+use crate::store::{Objects, StoreError, Tree};
+use bench::Bench;
 use way::{Way, way};
 
 /// The arguments of `macula predict`.
@@ -60,17 +60,31 @@ pub struct Arguments {
 pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
     let classifier = classifier(host, &loaded, &arguments.stage)?;
-    let way = way(&loaded.pipeline, &classifier.stage)?;
+    let missing = || StageError::Bug("a classifier without a model".to_owned());
+    let model = classifier.outputs.values().next().ok_or_else(missing)?;
+    let info = Classifier::info(model, &loaded.store.objects)?;
+    let way = way(&loaded.pipeline, &classifier.stage, &info.network.embeddings())?;
     let tuned = tuned(host, &loaded, &classifier)?;
     let tta = orientations(&loaded.pipeline, &classifier.stage.name, tuned.as_ref());
     let names = names(&arguments.photographs)?;
     let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
-    let bench = Bench::new(folder.path(), &loaded, &classifier, tuned.as_ref().map(|tuned| &tuned.values))?;
+    let bench = Bench::new(folder.path(), &loaded, info, model, tuned.as_ref().map(|tuned| &tuned.tree))?;
     super::run::listen(host);
     let scored = watched(host, &bench.stop, || {
+        let photographs = names.iter().zip(&arguments.photographs);
+        let sets = photographs.clone().map(|(name, file)| bench.photograph(name, &host.folder.join(file)));
+        let sets: Vec<Tree> = sets.collect::<Result<_, _>>()?;
+        let mut embeddings = vec![Vec::new(); sets.len()];
+        // Encoder by encoder: only one is in memory.
+        for encoding in &way.encodings {
+            let weights = bench.weights(host, &loaded, encoding)?;
+            for (set, own) in sets.iter().zip(&mut embeddings) {
+                own.push(bench.encode(encoding, &weights, set)?);
+            }
+        }
         let mut scored = Vec::new();
-        for (name, file) in names.iter().zip(&arguments.photographs) {
-            let tree = bench.map(name, &host.folder.join(file), &heat_map(&way, arguments.stride, tta), &way)?;
+        for (((name, file), set), embeddings) in photographs.zip(&sets).zip(&embeddings) {
+            let tree = bench.map(set, heat_map(&way, arguments.stride, tta), &way, embeddings)?;
             if let Some(out) = &arguments.out {
                 write(&tree, &bench.objects, &host.folder.join(out).join(name))?;
             }
@@ -86,7 +100,9 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         classes: &bench.info.classes,
         tuned: tuned.as_ref().map(|tuned| (tuned.stage.as_str(), tuned.values.as_slice())),
         tta,
-        preprocess: way.preprocess.iter().map(|stage| stage.base_name.as_str()).collect(),
+        preprocess: way.preprocess.iter().map(|step| step.stage.base_name.as_str()).collect(),
+        embeddings: said_embeddings(&way, &bench.info),
+        note: control_warning(&bench.info).map(|warning| warning.text),
         out: arguments.out.as_deref(),
     };
     said::say(&told, &scored, arguments.json);
@@ -122,8 +138,20 @@ fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifac
 struct AppliedThresholds {
     /// Name of the stage that tuned them.
     stage: String,
+    /// Its result.
+    tree: Tree,
     values: Vec<f64>,
     tta: Tta,
+}
+
+/// What is printed about the embeddings that a classifier reads.
+fn said_embeddings<'a>(way: &'a Way, info: &'a ModelInfo) -> Vec<said::SaidEmbeddings<'a>> {
+    let of = |encoding: &'a way::InputEncoding| {
+        let joined = info.embeddings.iter().find(|joined| joined.name == encoding.input)?;
+        let (input, stage) = (&encoding.input, &encoding.encode.base_name);
+        Some(said::SaidEmbeddings { input, stage, encoder: &joined.info.description })
+    };
+    way.encodings.iter().filter_map(of).collect()
 }
 
 /// Test-time augmentation: that of the thresholds, or else of the first stage of the pipeline that scores patches with the classifier.
@@ -156,7 +184,8 @@ fn tuned(host: &Host, loaded: &Loaded, classifier: &StageArtifact) -> Result<Opt
         let Some(tree) = found.outputs.values().next() else { continue };
         let thresholds = Thresholds::read(tree, &loaded.store.objects)?;
         let values = thresholds.classes.iter().map(|class| class.threshold).collect();
-        return Ok(Some(AppliedThresholds { stage: stage.base_name.clone(), values, tta: thresholds.tta }));
+        let (stage, tree) = (stage.base_name.clone(), tree.clone());
+        return Ok(Some(AppliedThresholds { stage, tree, values, tta: thresholds.tta }));
     }
     Ok(None)
 }
@@ -194,96 +223,6 @@ fn watched<T>(host: &Host, stop: &Stop, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Context for the stages: a temporary store that contains the classifier.
-struct Bench {
-    folder: PathBuf,
-    objects: Objects,
-    info: ModelInfo,
-    /// The classifier and its thresholds, as in an item of `heat-map`.
-    model: Tree,
-    classes: Entry,
-    stop: Stop,
-}
-
-impl Bench {
-    fn new(
-        folder: &Path,
-        loaded: &Loaded,
-        classifier: &StageArtifact,
-        tuned: Option<&Vec<f64>>,
-    ) -> Result<Self, Failure> {
-        let objects = Objects::open(&folder.join("objects"))?;
-        let missing = || StageError::Bug("a classifier without a model".to_owned());
-        let tree = classifier.outputs.values().next().ok_or_else(missing)?;
-        let info = Classifier::info(tree, &loaded.store.objects)?;
-        let mut model = Tree::default();
-        for name in MODEL {
-            let bytes = loaded.store.objects.read_in(tree, name)?.ok_or_else(missing)?;
-            model.insert(format!("model/{name}"), objects.put(&bytes)?);
-        }
-        if let Some(tuned) = tuned {
-            model.insert(THRESHOLDS, objects.put(&json(tuned)?)?);
-        }
-        let classes = objects.put(&json(&info.classes)?)?;
-        Ok(Self { folder: folder.to_owned(), objects, info, model, classes, stop: Stop::default() })
-    }
-
-    /// Heat map of a file, after the pipeline's preprocessing.
-    fn map(&self, name: &str, file: &Path, params: &BTreeMap<String, Value>, way: &Way) -> Result<Tree, Failure> {
-        let mut tree = self.photograph(file)?;
-        for stage in &way.preprocess {
-            tree = self.one(&PREPROCESS.work, name, tree, stage.values())?;
-        }
-        tree.entries.extend(self.model.entries.iter().map(|(name, entry)| (name.clone(), *entry)));
-        Ok(self.one(&HEAT_MAP.work, name, tree, params.clone())?)
-    }
-
-    /// A photograph with unknown labels; its bytes are not copied.
-    fn photograph(&self, file: &Path) -> Result<Tree, Failure> {
-        let bytes = regular::read(file).map_err(|error| {
-            Failure::user(format!("cannot read `{}`: {error}", file.display()))
-                .hint("give the path of a photograph: JPEG, PNG or TIFF")
-        })?;
-        let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
-        self.objects.put_external([(&entry, file)]);
-        let facts = PhotographFacts {
-            patient: None,
-            official: None,
-            without_mask: vec![WithoutMask::Unknown; self.info.classes.len()],
-            scale: 1,
-            mask_from: 1,
-            counted: false,
-        };
-        let mut tree = Tree::default();
-        tree.insert(format!("photograph.{}", extension(&file.to_string_lossy())), entry);
-        tree.insert("facts.json", self.objects.put(&json(&facts)?)?);
-        Ok(tree)
-    }
-
-    /// The result of one item of a map stage.
-    fn one(
-        &self,
-        work: &Work,
-        name: &str,
-        mut tree: Tree,
-        params: BTreeMap<String, Value>,
-    ) -> Result<Tree, StageError> {
-        let Work::Map { one, .. } = work else { return Err(StageError::Bug("no map stage".to_owned())) };
-        tree.insert("classes.json", self.classes);
-        let (params, inputs) = (Params(params), Inputs::default());
-        let ctx = Ctx {
-            params: &params,
-            inputs: &inputs,
-            streams: Streams::new(0, "predict"),
-            objects: &self.objects,
-            partial: &self.folder,
-            progress: &Quiet,
-            stop: &self.stop,
-        };
-        one(&ctx, &Item { name: name.to_owned(), tree, bytes_in_flight: 0 })
-    }
-}
-
 /// Parameters of `heat-map`: defaults, the pipeline's rule for black patches, and its test-time augmentation.
 fn heat_map(way: &Way, stride: Option<NonZeroU16>, tta: Tta) -> BTreeMap<String, Value> {
     let signature = signatures().iter().find(|signature| signature.name == HEAT_MAP.name);
@@ -292,6 +231,8 @@ fn heat_map(way: &Way, stride: Option<NonZeroU16>, tta: Tta) -> BTreeMap<String,
     let rule = |name: &&str| Some((format!("black.{name}"), way.black?.value(name)?.clone()));
     params.extend(stride.into_iter().chain(["below", "share"].iter().filter_map(rule)));
     params.insert("tta".to_owned(), Value::Text(tta.name().to_owned()));
+    let inputs = way.encodings.iter().map(|encoding| Value::Text(encoding.input.clone()));
+    params.insert("as".to_owned(), Value::List(inputs.collect()));
     params
 }
 
@@ -304,17 +245,4 @@ fn write(tree: &Tree, objects: &Objects, folder: &Path) -> Result<(), Failure> {
         crate::base::disk::write_lightly(&path, &objects.read(entry)?).map_err(StoreError::disk("write", &path))?;
     }
     Ok(())
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
-    serde_json::to_vec(value).map_err(|error| StageError::Bug(error.to_string()))
-}
-
-/// Notes about a photograph are printed with the table.
-struct Quiet;
-
-impl Progress for Quiet {
-    fn step(&self, _: u64, _: u64, _: &str) {}
-    fn line(&self, _: &str) {}
-    fn warn(&self, _: &Warning) {}
 }

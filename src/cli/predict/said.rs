@@ -63,7 +63,21 @@ pub(super) struct ScoreOrigin<'a> {
     pub(super) tta: Tta,
     /// Preprocessing stages.
     pub(super) preprocess: Vec<&'a str>,
+    /// Embeddings that it reads.
+    pub(super) embeddings: Vec<SaidEmbeddings<'a>>,
+    /// A reservation about the scores.
+    pub(super) note: Option<String>,
     pub(super) out: Option<&'a Path>,
+}
+
+/// Embeddings of the whole photograph.
+pub(super) struct SaidEmbeddings<'a> {
+    /// Input of the network.
+    pub(super) input: &'a str,
+    /// Stage that encodes.
+    pub(super) stage: &'a str,
+    /// Its encoder in words.
+    pub(super) encoder: &'a str,
 }
 
 /// Scores of one class in one photograph.
@@ -104,6 +118,11 @@ fn words(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
         let names: Vec<String> = told.preprocess.iter().map(|name| format!("`{name}`")).collect();
         let _ = write!(about, ", after {}", names.join(", "));
     }
+    if !told.embeddings.is_empty() {
+        let each =
+            told.embeddings.iter().map(|SaidEmbeddings { input, encoder, .. }| format!("`{input}` by {encoder}"));
+        let _ = write!(about, ", with embeddings {}", each.collect::<Vec<_>>().join(", "));
+    }
     if !told.tta.is_none() {
         let _ = write!(about, ", scores are means over {} orientations", told.tta.views());
     }
@@ -116,6 +135,9 @@ fn words(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
     };
     let _ = write!(about, "; `over` is the fraction of patches at or above {at}");
     let mut text = paragraph(&text, width, 2) + &paragraph(&about, width, 2) + "\n";
+    if let Some(note) = &told.note {
+        text = text + &paragraph(&format!("note: {note}"), width, 2) + "\n";
+    }
     text.push_str(&table(told, scored, width));
     if let Some(out) = told.out {
         let _ = writeln!(text, "\nheat maps: {}", out.join("NAME/overlay.png").display());
@@ -204,6 +226,10 @@ fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
         "run": told.run,
         "size": told.size,
         "preprocess": told.preprocess,
+        "embeddings": told.embeddings.iter().map(|SaidEmbeddings { input, stage, encoder }| {
+            json!({ "input": input, "stage": stage, "encoder": encoder })
+        }).collect::<Vec<_>>(),
+        "note": told.note,
         "tta": told.tta.name(),
         "thresholds": {
             "stage": told.tuned.map(|(stage, _)| stage),

@@ -1,49 +1,146 @@
-//! Preprocessing of a classifier's patches, from the graph: what was done to photographs before they were cut. Knows no store.
+//! The way from a photograph to what a classifier reads, from the graph: what was done to photographs before patches were cut, and how
+//! whole photographs were encoded. Knows no store.
+
+use std::collections::BTreeSet;
 
 use crate::cli::Failure;
-use crate::lang::spec::{Pipeline, StageSpec};
+use crate::lang::spec::{Pipeline, Reference, StageSpec};
+use crate::lang::value::Value;
 
-/// Stages between photographs and a classifier's patches that matter for a new photograph.
+/// Stages between photographs and a classifier that matter for a new photograph.
 pub(super) struct Way<'a> {
     /// Preprocessing stages, in order.
-    pub(super) preprocess: Vec<&'a StageSpec>,
+    pub(super) preprocess: Vec<RepeatedStage<'a>>,
     /// Stage that removes black patches, if any.
     pub(super) black: Option<&'a StageSpec>,
+    /// Encodings of the whole photograph.
+    pub(super) encodings: Vec<InputEncoding<'a>>,
 }
 
-/// Follows the data of a training back to the source of its photographs.
-pub(super) fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec) -> Result<Way<'a>, Failure> {
-    let mut way = Way { preprocess: Vec::new(), black: None };
-    let mut at = read(pipeline, train, "data")?;
-    loop {
-        match at.implementation.as_str() {
+/// A stage, and the output that the next one reads.
+#[derive(Clone, Copy)]
+pub(super) struct RepeatedStage<'a> {
+    pub(super) stage: &'a StageSpec,
+    pub(super) port: &'a str,
+}
+
+/// How the embedding of a photograph is computed for an input of the network.
+pub(super) struct InputEncoding<'a> {
+    /// Name of the input.
+    pub(super) input: String,
+    /// The `encode` stage.
+    pub(super) encode: &'a StageSpec,
+    /// Stages between the photograph and what is encoded, in order.
+    pub(super) steps: Vec<RepeatedStage<'a>>,
+    /// The encoder's weights.
+    pub(super) weights: &'a Reference,
+}
+
+/// Follows the data of a training back to the source of its photographs. `inputs` are those of the network that read embeddings.
+pub(super) fn way<'a>(
+    pipeline: &'a Pipeline,
+    train: &'a StageSpec,
+    inputs: &BTreeSet<String>,
+) -> Result<Way<'a>, Failure> {
+    let (mut preprocess, mut black, mut joins) = (Vec::new(), None, Vec::new());
+    let mut step = read(pipeline, train, "data")?;
+    let source = loop {
+        let stage = step.stage;
+        let mut port = "from";
+        match stage.implementation.as_str() {
             "augment" | "split" | "rebalance" | "relabel" | "extract" => {}
-            "filter-black" => way.black = Some(at),
-            "preprocess" => way.preprocess.insert(0, at),
-            _ if at.inputs.is_empty() => return Ok(way),
-            _ => {
-                let text = format!(
-                    "`{}`: cannot reproduce `{} {}` on new photographs",
-                    train.base_name, at.stage_type, at.base_name
-                );
-                return Err(untold(text));
+            "filter-black" => black = Some(stage),
+            "preprocess" => preprocess.insert(0, step),
+            "join" => {
+                joins.push(stage);
+                port = "patches";
             }
+            _ if stage.inputs.is_empty() => break stage,
+            _ => return Err(not_repeatable(train, stage)),
         }
-        at = read(pipeline, at, "from")?;
+        step = read(pipeline, stage, port)?;
+    };
+    let mut encodings: Vec<InputEncoding> = Vec::new();
+    for join in joins {
+        let Some(Value::Text(input)) = join.value("as") else { continue };
+        // Of two joins under one name, the later one counts: it comes first here.
+        if inputs.contains(input) && encodings.iter().all(|encoding| encoding.input != *input) {
+            encodings.push(encoding(pipeline, train, join, input, source)?);
+        }
     }
+    encodings.sort_by(|one, other| one.input.cmp(&other.input));
+    Ok(Way { preprocess, black, encodings })
+}
+
+/// Follows the embeddings that `join` gives as `input` back to photographs of `source`.
+fn encoding<'a>(
+    pipeline: &'a Pipeline,
+    train: &StageSpec,
+    join: &'a StageSpec,
+    input: &str,
+    source: &StageSpec,
+) -> Result<InputEncoding<'a>, Failure> {
+    let encode = read(pipeline, join, "embeddings")?.stage;
+    if encode.implementation != "encode" {
+        return Err(not_repeatable(train, encode));
+    }
+    let mut steps = Vec::new();
+    let mut step = read(pipeline, encode, "from")?;
+    loop {
+        let stage = step.stage;
+        let mut port = "from";
+        match stage.implementation.as_str() {
+            "preprocess" | "extract" | "filter-black" => steps.insert(0, step),
+            // These keep the patches of a photograph as they are.
+            "split" => {}
+            "relabel" if !drops_by_labels(stage) => {}
+            "join" => port = "patches",
+            _ if stage.name == source.name => break,
+            _ if stage.inputs.is_empty() => {
+                let text = format!(
+                    "`{}` encodes photographs of `{}`, but the patches of `{}` are cut from those of `{}`",
+                    encode.base_name, stage.base_name, train.base_name, source.base_name
+                );
+                return Err(not_known(text));
+            }
+            _ => return Err(not_repeatable(train, stage)),
+        }
+        step = read(pipeline, stage, port)?;
+    }
+    let weights = reference(encode, "init")?;
+    Ok(InputEncoding { input: input.to_owned(), encode, steps, weights })
+}
+
+/// Whether a `relabel` stage drops patches, by labels that new photographs do not have.
+fn drops_by_labels(relabel: &StageSpec) -> bool {
+    matches!(relabel.value("less"), Some(Value::Text(less)) if less == "drop")
+}
+
+/// The only output that a port reads.
+fn reference<'a>(stage: &'a StageSpec, port: &str) -> Result<&'a Reference, Failure> {
+    let given = stage.inputs.iter().find(|input| input.port == port).map_or(&[][..], |input| &input.from);
+    let [reference] = given else {
+        return Err(not_known(format!("`{}` reads {} stages at `{port}`; expected one", stage.base_name, given.len())));
+    };
+    Ok(reference)
 }
 
 /// The only stage that a port reads.
-fn read<'a>(pipeline: &'a Pipeline, stage: &StageSpec, port: &str) -> Result<&'a StageSpec, Failure> {
-    let given = stage.inputs.iter().find(|input| input.port == port).map_or(&[][..], |input| &input.from);
-    let [reference] = given else {
-        return Err(untold(format!("`{}` reads {} stages at `{port}`; expected one", stage.base_name, given.len())));
-    };
+fn read<'a>(pipeline: &'a Pipeline, stage: &'a StageSpec, port: &str) -> Result<RepeatedStage<'a>, Failure> {
+    let reference = reference(stage, port)?;
     let found = pipeline.stages.iter().find(|other| other.name == reference.stage);
-    found.ok_or_else(|| untold(format!("`{}` reads the unknown stage `{}`", stage.base_name, reference.stage)))
+    let unknown = || not_known(format!("`{}` reads the unknown stage `{}`", stage.base_name, reference.stage));
+    Ok(RepeatedStage { stage: found.ok_or_else(unknown)?, port: &reference.port })
 }
 
-fn untold(text: String) -> Failure {
+fn not_repeatable(train: &StageSpec, stage: &StageSpec) -> Failure {
+    not_known(format!(
+        "`{}`: cannot reproduce `{} {}` on new photographs",
+        train.base_name, stage.stage_type, stage.base_name
+    ))
+}
+
+fn not_known(text: String) -> Failure {
     Failure::user(text).hint(
         "put the new photographs into the pipeline as a source (`folder`), and give them to `heat-map` or `predict` after the same changes",
     )

@@ -14,7 +14,7 @@ use macula::data::table::Columns;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::space::Space;
+use crate::space::{Said, Space};
 
 /// From synthetic photographs to predictions and maps, as small as possible.
 pub(super) const PIPELINE: &str = r"pipeline small seed=7 {
@@ -90,6 +90,28 @@ fn same_as_patches(space: &Space, pipeline: &str, eval: &str, maps: &str) -> Vec
     }
     assert_eq!(known, by_place.len(), "{maps} have every patch of {eval}");
     mapped
+}
+
+/// Checks that `macula predict` gives the first photographs the same maps as a stage.
+fn same_as_maps(space: &Space, pipeline: &str, source: &str, model: &str, maps: &str, names: &[String]) -> Said {
+    let files = space.files(&format!("results/{pipeline}/{source}"));
+    let mut given = Vec::new();
+    for name in names {
+        let photograph = files.iter().find(|file| file.starts_with(&format!("{name}/photograph."))).expect("a file");
+        let file = format!("new/{name}.png");
+        space.write(&file, bytes(space, &format!("results/{pipeline}/{source}/{photograph}")));
+        given.push(file);
+    }
+    let stride = json(space, &format!("results/{pipeline}/{maps}/{}/map.json", names[0]))["stride"].clone();
+    let files = given.join(" ");
+    let said = space.macula(&format!("predict pipeline.kdl {model} {files} --stride {stride} --out looked"));
+    let said = said.code(0);
+    let bits = |path: String| scores(space, &path).iter().map(|score| score.to_bits()).collect::<Vec<_>>();
+    for name in names {
+        let of_stage = bits(format!("results/{pipeline}/{maps}/{name}/scores.safetensors"));
+        assert_eq!(bits(format!("looked/{name}/scores.safetensors")), of_stage, "{name}");
+    }
+    said
 }
 
 #[test]

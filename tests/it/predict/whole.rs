@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use macula::data::table::Columns;
 
-use super::{bytes, json, same_as_patches};
+use super::{bytes, json, same_as_maps, same_as_patches};
 use crate::space::Space;
 
 const PIPELINE: &str = r"network late {
@@ -168,13 +168,23 @@ fn append(space: &Space, stages: &str) {
 }
 
 #[test]
-fn maps_have_the_scores_of_the_patches() {
+fn maps_and_new_photographs_have_the_scores_of_the_patches() {
     let space = with_maps();
     space.macula("check pipeline.kdl").code(0);
     space.macula("run pipeline.kdl").code(0);
-    for (eval, maps) in [("scores", "maps"), ("of-grids", "mapped")] {
-        same_as_patches(&space, "whole", eval, maps);
+    for (eval, maps, model) in [("scores", "maps", "classifier"), ("of-grids", "mapped", "gridded")] {
+        let photographs = same_as_patches(&space, "whole", eval, maps);
+        // A photograph by itself, encoded with the weights of `first`, which is a stage of its own.
+        let said = same_as_maps(&space, "whole", "eyes", model, maps, &photographs);
+        said.says(&["with embeddings `"]);
     }
+    let name = json(&space, "results/whole/maps/maps.json")["photographs"][0]["photograph"].clone();
+    let file = format!("new/{}.png", name.as_str().expect("a name"));
+    let said = space.macula(&format!("predict pipeline.kdl gridded {file} --json")).code(0);
+    let found: serde_json::Value = serde_json::from_str(&said.raw).expect("JSON");
+    assert_eq!(found["embeddings"][0]["input"], "grid");
+    assert_eq!(found["embeddings"][0]["stage"], "grids");
+    assert!(found["note"].is_null() && found["embeddings"][1].is_null());
 
     // Maps depend on nothing that the model does not read; one more photograph is one more map.
     let stages = |edit: [&str; 2]| {
@@ -200,10 +210,16 @@ fn controls_are_mapped_and_said() {
     };
     both(&space, "zero");
     space.macula("run pipeline.kdl maps scores").code(0);
-    same_as_patches(&space, "whole", "scores", "maps");
+    let photographs = same_as_patches(&space, "whole", "scores", "maps");
+    same_as_maps(&space, "whole", "eyes", "classifier", "maps", &photographs);
     space.write("pipeline.kdl", space.read("pipeline.kdl").replace("control zero", "control other"));
     let said = space.macula("run pipeline.kdl maps").code(0);
     said.says(&["control-embeddings", "trained with embeddings of other patients as `whole`"]);
+    let file = format!("new/{}.png", photographs[0]);
+    space
+        .macula(&format!("predict pipeline.kdl classifier {file}"))
+        .code(0)
+        .says(&["note: the model was trained with"]);
 }
 
 #[test]
@@ -259,4 +275,19 @@ fn maps_without_the_embeddings_of_the_model_are_refused() {
         "photographs of 64 px",
     ]);
     space.macula("run pipeline.kdl fewer").code(1).says(&["missing-embedding", "3 photographs without an embedding"]);
+}
+
+#[test]
+fn what_cannot_be_encoded_again_is_not_scored() {
+    let space = Space::with(PIPELINE);
+    let twins = "synthetic twins { photographs 8; size 192; photographs-per-patient 1; healthy 0.0; severity 3.0 }";
+    space.edit("pipeline.kdl", "encode vectors { from eyes;", &format!("{twins}\n    encode vectors {{ from twins;"));
+    space.macula("run pipeline.kdl classifier eyes").code(0);
+    let photograph = space.files("results/whole/eyes").into_iter().find(|file| file.contains("/photograph."));
+    let file = format!("results/whole/eyes/{}", photograph.expect("a photograph"));
+    let said = space.macula(&format!("predict pipeline.kdl classifier {file}")).code(2);
+    said.says(&["`vectors` encodes photographs of `twins`", "cut from those of `eyes`"]);
+    // A network that does not read them can be used.
+    space.macula("run pipeline.kdl plain").code(0);
+    space.macula(&format!("predict pipeline.kdl plain {file}")).code(0).says_not(&["embeddings"]);
 }
