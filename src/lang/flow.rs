@@ -10,7 +10,7 @@ use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
 use super::network::NetworkSpec;
 use super::scope::Scope;
-use super::shapes;
+use super::shapes::{self, TensorShape};
 use super::signature::OutPort;
 use super::spec::Reference;
 use super::value::Value;
@@ -216,6 +216,12 @@ impl DraftGraph<'_> {
         let steps: Vec<String> = stages.map(|stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
         let steps = steps.join(" -> ");
         let (code, message, there, hint) = match mark {
+            "resampled" if draft.signature.outputs.iter().any(|out| out.ty == "embeddings") => (
+                "resampled-encoding",
+                format!("{title} gets resampled patches at `{port}`: {steps}"),
+                format!("{marks} resamples"),
+                "encode the patches from before the resampling; which ones it keeps depends on their labels",
+            ),
             "resampled" => (
                 "resampled-evaluation",
                 format!("{title} gets resampled patches at `{port}`: {steps}"),
@@ -254,7 +260,27 @@ impl DraftGraph<'_> {
             let Some((side, from)) = self.cuts(stage).next().and_then(|cut| Some((self.side(cut)?, cut.0))) else {
                 continue;
             };
-            let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
+            // An encoder ends at a tap, and describes each patch by a vector.
+            let encodes = draft.signature.outputs.iter().any(|out| out.ty == "embeddings");
+            let misfits = if encodes {
+                match shapes::features(network, side) {
+                    Ok(Some(TensorShape::Map { channels, height, width })) if height * width > 1 => {
+                        let message = format!(
+                            "network `{}` gives {height} x {width} vectors of {channels} values for each patch of {side} px, not one",
+                            network.name
+                        );
+                        let hint = "end at a tap behind a global pooling, such as `to=features`";
+                        let found = Diag::error("patch-grid", place, message).hint(hint);
+                        diags.push(in_bodies(found.also(self.drafts[from].spec.span, "cuts the patches"), draft));
+                        continue;
+                    }
+                    Ok(_) => continue,
+                    Err(misfits) => misfits,
+                }
+            } else {
+                let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
+                misfits
+            };
             let described = scope.own_networks().find(|described| described.spec.digest() == network.digest());
             let least =
                 shapes::least_side(network).map_or(String::new(), |least| format!("; the smallest size is {least} px"));

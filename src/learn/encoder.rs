@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
+
 use super::gpu::{self, DeviceChoice, Precision};
 use super::network::{JoinedPixels, Missing, Network, Weights};
 use super::normalise::Normalisation;
@@ -9,6 +11,7 @@ use crate::base::figure::counted;
 use crate::base::{Digest, Hasher, sync};
 use crate::data::decode::Photograph;
 use crate::data::embeddings::{EmbeddingsInfo, StoredAs};
+use crate::data::patches::Shard;
 use crate::data::resize::resized;
 use crate::lang::network::{Layer, Linear, NetworkSpec};
 use crate::stage::StageError;
@@ -17,19 +20,31 @@ use crate::store::{Entry, Objects};
 /// Sides of the resized photographs are multiples of this, px: the stride of the usual networks.
 const MULTIPLE: usize = 32;
 
+/// Patches per forward pass, which no value depends on.
+const TOGETHER: usize = 64;
+
 /// What a photograph is described by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderSettings {
     /// Network up to a tap.
     pub network: NetworkSpec,
-    /// Longest side of a resized photograph, px.
-    pub side: usize,
+    /// What it sees.
+    pub view: EncoderView,
     /// Normalisation of its pixels.
     pub normal: Normalisation,
     /// How values are stored.
     pub store: StoredAs,
     /// What computes.
     pub device: DeviceChoice,
+}
+
+/// What an encoder sees of a photograph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderView {
+    /// All of it, with this longest side, px.
+    Whole(usize),
+    /// Its patches of this side, px, each by itself.
+    Patches(usize),
 }
 
 impl EncoderSettings {
@@ -49,13 +64,32 @@ impl EncoderSettings {
     /// Digest of everything but the photograph that values depend on, with weights of that digest.
     fn digest(&self, weights: &Digest) -> Digest {
         let Normalisation { mean, std } = self.normal;
-        let mut digest = Hasher::new("macula encoder 1");
-        digest.digest(&self.network.digest()).digest(weights).int(self.side as u64);
+        let (domain, side) = match self.view {
+            EncoderView::Whole(side) => ("macula encoder 1", side),
+            EncoderView::Patches(size) => ("macula encoder of patches 1", size),
+        };
+        let mut digest = Hasher::new(domain);
+        digest.digest(&self.network.digest()).digest(weights).int(side as u64);
         mean.iter().chain(&std).for_each(|value| {
             digest.int(u64::from(value.to_bits()));
         });
         digest.finish()
     }
+}
+
+/// Patches of a photograph, and the grid that they are left of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchCells {
+    /// Side of a patch, px.
+    pub size: usize,
+    /// Margin that is stored around it, px.
+    pub margin: usize,
+    /// Rows of the grid.
+    pub rows: usize,
+    /// Columns of the grid.
+    pub columns: usize,
+    /// Patches that are left, by their place in the grid, row by row, which is also that in the shard.
+    pub left: Vec<u32>,
 }
 
 /// Encoder with its weights.
@@ -90,12 +124,15 @@ impl Encoder {
     fn open(settings: &EncoderSettings, entry: &Entry, objects: &Objects) -> Result<Self, StageError> {
         EncoderSettings::check(&settings.network)?;
         let weights = Weights::parse("the weights", &objects.read(entry)?)?;
-        let mut network = Network::encoder(&settings.network, settings.side.next_multiple_of(MULTIPLE))?;
+        let side = match settings.view {
+            EncoderView::Whole(side) => side.next_multiple_of(MULTIPLE),
+            EncoderView::Patches(size) => size,
+        };
+        let mut network = Network::encoder(&settings.network, side)?;
         network.load(&weights, Missing::Error).map_err(lacking)?;
         let opened = gpu::open(settings.device, Precision::F32)?;
         let network = network.on_engine(opened.engine)?;
         // A first image folds the batch norms now, not while other threads wait for it.
-        let side = MULTIPLE.max(network.size());
         network.features(&JoinedPixels::of_image(vec![0.0; side * side * 3], side, side)?)?;
         let digest = settings.digest(&entry.digest);
         Ok(Self { settings: settings.clone(), network, digest })
@@ -106,17 +143,72 @@ impl Encoder {
     /// # Errors
     /// [`StageError::Input`] if a value is not finite; as [`Network::features`].
     pub fn encode(&self, name: &str, photograph: &Photograph) -> Result<(EmbeddingsInfo, Vec<f32>), StageError> {
-        let EncoderSettings { side, normal, store, network, .. } = &self.settings;
-        let (pixels, [height, width]) = framed(photograph, *side, normal);
-        let batch = JoinedPixels::of_image(pixels, height, width)?;
-        let values = self.network.features(&batch)?;
+        let EncoderSettings { view, normal, .. } = &self.settings;
+        let EncoderView::Whole(side) = *view else {
+            return Err(StageError::Bug("an encoder of patches gets a whole photograph".to_owned()));
+        };
+        let (pixels, [height, width]) = framed(photograph, side, normal);
+        let values = self.values(name, &JoinedPixels::of_image(pixels, height, width)?)?;
+        let shape = self.network.output_shape(height, width)?;
+        Ok((self.described(shape, &format!("photographs of {side} px")), values))
+    }
+
+    /// Shape and values of a photograph as the grid of the vectors of its patches, rows x columns x channels. Patches that are not left
+    /// are zeros.
+    ///
+    /// # Errors
+    /// `patch-grid` if a patch gives more than one vector; as [`Encoder::encode`].
+    pub fn encode_patches(
+        &self,
+        name: &str,
+        shard: &Shard,
+        cells: &PatchCells,
+    ) -> Result<(EmbeddingsInfo, Vec<f32>), StageError> {
+        let PatchCells { size, margin, rows, columns, .. } = *cells;
+        let [height, width, channels] = self.network.output_shape(size, size)?;
+        if height * width != 1 {
+            let text = format!(
+                "network `{}` gives {height} x {width} vectors of {channels} values for each patch of {size} px, not one",
+                self.settings.network.name
+            );
+            let hint = "end at a tap behind a global pooling, such as `to=features`";
+            return Err(StageError::input("patch-grid", text).hint(hint).field("network"));
+        }
+        let mut values = vec![0.0; rows * columns * channels];
+        let tables = self.settings.normal.tables();
+        for batch in cells.left.chunks(TOGETHER) {
+            let mut pixels = Vec::with_capacity(batch.len() * size * size * 3);
+            for patch in batch {
+                let stored = shard.pixels(*patch);
+                for row in margin..margin + size {
+                    let inside = &stored[(row * shard.side() + margin) * 3..][..size * 3];
+                    let normal = inside.iter().zip(tables.iter().cycle());
+                    pixels.extend(normal.map(|(value, table)| table[usize::from(*value)]));
+                }
+            }
+            let vectors = self.values(name, &JoinedPixels::new(pixels, batch.len(), size, Vec::new())?)?;
+            for (patch, vector) in batch.iter().zip(vectors.chunks_exact(channels)) {
+                values[*patch as usize * channels..][..channels].copy_from_slice(vector);
+            }
+        }
+        Ok((self.described([rows, columns, channels], &format!("patches of {size} px")), values))
+    }
+
+    /// Output of the network, whose values are all finite.
+    fn values(&self, name: &str, batch: &JoinedPixels) -> Result<Vec<f32>, StageError> {
+        let values = self.network.features(batch)?;
         if values.iter().any(|value| !value.is_finite()) {
             let text = format!("the encoder outputs NaN or infinity for photograph `{name}`: its weights are damaged");
             return Err(StageError::input("nan-output", text).field("init"));
         }
-        let [rows, columns, channels] = self.network.output_shape(height, width)?.map(|side| side as u32);
-        let description = format!("`{}`, photographs of {side} px", network.name);
-        Ok((EmbeddingsInfo { rows, columns, channels, store: *store, encoder: self.digest, description }, values))
+        Ok(values)
+    }
+
+    fn described(&self, shape: [usize; 3], of: &str) -> EmbeddingsInfo {
+        let EncoderSettings { network, store, .. } = &self.settings;
+        let [rows, columns, channels] = shape.map(|side| side as u32);
+        let description = format!("`{}`, {of}", network.name);
+        EmbeddingsInfo { rows, columns, channels, store: *store, encoder: self.digest, description }
     }
 }
 
@@ -133,8 +225,8 @@ pub fn lacking(error: StageError) -> StageError {
 /// Refuses embeddings of different shapes, which one network cannot read.
 ///
 /// # Errors
-/// `grids-differ`.
-pub fn alike(infos: &[(String, EmbeddingsInfo)]) -> Result<(), StageError> {
+/// `grids-differ`, with `hint`.
+pub fn alike(infos: &[(String, EmbeddingsInfo)], hint: &str) -> Result<(), StageError> {
     let Some((first, info)) = infos.first() else { return Ok(()) };
     let others: Vec<&(String, EmbeddingsInfo)> = infos.iter().filter(|(_, other)| other != info).collect();
     let Some((name, other)) = others.first() else { return Ok(()) };
@@ -144,8 +236,7 @@ pub fn alike(infos: &[(String, EmbeddingsInfo)]) -> Result<(), StageError> {
         other.shape(),
         counted(others.len() as u64, "photograph", "photographs")
     );
-    let hint = "use a tap behind a global pooling, which gives one vector, or `preprocess { crop field-of-view }`";
-    Err(StageError::input("grids-differ", text).hint(hint).field("network"))
+    Err(StageError::input("grids-differ", text).hint(hint).field("from"))
 }
 
 /// Normalised pixels of a photograph whose longest side becomes `side`, filled with black at the right and at the bottom up to a multiple of

@@ -1,4 +1,5 @@
-//! `encode`: describes photographs by a network up to a tap, one item per photograph. The encoder is in [`crate::learn::encoder`].
+//! `encode`: describes photographs, or their patches, by a network up to a tap, one item per photograph. The encoder is in
+//! [`crate::learn::encoder`].
 
 use std::io::BufReader;
 
@@ -10,8 +11,9 @@ use crate::data::decode::Photograph;
 use crate::data::embeddings::{Embeddings, EmbeddingsInfo, StoredAs};
 use crate::data::image_issues;
 use crate::data::item::{self, OpenPhotograph};
+use crate::data::patches::{Part, PatchSet, SetInfo, Shard, grid_of, patches_in};
 use crate::lang::value::Value;
-use crate::learn::encoder::{Encoder, EncoderSettings, alike, lacking};
+use crate::learn::encoder::{Encoder, EncoderSettings, EncoderView, PatchCells, alike, lacking};
 use crate::learn::gpu::is_approximate;
 use crate::learn::network::{Missing, WeightsHeader, foresee};
 use crate::learn::normalise::Normalisation;
@@ -39,6 +41,9 @@ pub const ENCODE: Implementation = Implementation {
 
 /// File of the weights in an item.
 const WEIGHTS: &str = "weights";
+/// Files of an item of patches: which are left of the photograph, and their pixels.
+const CELLS: &str = "cells.json";
+const SHARD: &str = "shard.safetensors";
 /// Files of a result: the values, and what they share with those of other photographs.
 const VALUES: &str = "values.safetensors";
 const INFO: &str = "embeddings.json";
@@ -54,7 +59,7 @@ fn settings(params: &Params) -> Result<EncoderSettings, StageError> {
     EncoderSettings::check(network)?;
     Ok(EncoderSettings {
         network: network.as_ref().clone(),
-        side: params.count("side")?,
+        view: EncoderView::Whole(params.count("side")?),
         normal: Normalisation::from_params(params)?,
         store: if params.text("store")? == "f16" { StoredAs::F16 } else { StoredAs::F32 },
         device: inference::device(params)?,
@@ -74,11 +79,49 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let (_, weights) = weights_file(ctx.inputs.one("init")?, ctx.objects)?;
-    let mut items = item::items(ctx.inputs.one("from")?, ctx.objects)?;
+    let from = ctx.inputs.one("from")?;
+    let mut items = match SetInfo::read(from, ctx.objects)? {
+        Some(_) => items_of_patches(&PatchSet::read(from, ctx.objects)?, ctx.objects)?,
+        None => item::items(from, ctx.objects)?,
+    };
     for item in &mut items {
         item.tree.insert(WEIGHTS, weights);
     }
     Ok(items)
+}
+
+/// An item for each photograph that has patches. It holds their pixels and places, and no labels.
+fn items_of_patches(set: &PatchSet, objects: &Objects) -> Result<Vec<Item>, StageError> {
+    if set.info.resampled {
+        let text = "these patches were resampled; which ones are left depends on their labels";
+        let hint = "encode the patches from before the resampling";
+        return Err(StageError::input("resampled-encoding", text).hint(hint).field("from"));
+    }
+    let used = set.parts.iter().filter(|part| !part.rows.is_empty());
+    used.map(|part| item_of_patches(part, &set.info, objects)).collect()
+}
+
+fn item_of_patches(part: &Part, info: &SetInfo, objects: &Objects) -> Result<Item, StageError> {
+    let cut = patches_in(part.shard.size, info);
+    let Some([rows, columns]) = cut.and_then(|count| grid_of(&part.rows, count)) else {
+        let text = match cut {
+            Some(count) => format!(
+                "cannot tell the grid of `{}`: {} of its {} left",
+                part.photograph,
+                part.rows.len(),
+                counted(count as u64, "patch is", "patches are")
+            ),
+            None => format!("the patches of `{}` were not cut by `extract`", part.photograph),
+        };
+        return Err(StageError::input("no-grid", text).hint("leave the photograph out").field("from"));
+    };
+    let mut left: Vec<u32> = part.rows.iter().map(|row| row.index).collect();
+    left.sort_unstable();
+    let cells = PatchCells { size: info.size as usize, margin: info.margin as usize, rows, columns, left };
+    let mut tree = Tree::default();
+    tree.insert(CELLS, objects.put(&json(&cells)?)?);
+    tree.insert(SHARD, part.shard);
+    Ok(Item { name: part.photograph.clone(), tree, bytes_in_flight: 0 })
 }
 
 /// Values of one photograph.
@@ -86,16 +129,31 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     ctx.stop.check()?;
     let missing = || StageError::Bug("an item without weights".to_owned());
     let weights = item.tree.get(WEIGHTS).ok_or_else(missing)?;
-    let encoder = Encoder::held(&settings(ctx.params)?, weights, ctx.objects)?;
+    let settings = settings(ctx.params)?;
+    if let Some(bytes) = ctx.objects.read_in(&item.tree, CELLS)? {
+        let cells: PatchCells = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
+        let settings = EncoderSettings { view: EncoderView::Patches(cells.size), ..settings };
+        let encoder = Encoder::held(&settings, weights, ctx.objects)?;
+        let missing = || StageError::Bug("an item without a shard".to_owned());
+        let (shard, side) = (item.tree.get(SHARD).ok_or_else(missing)?, cells.size + 2 * cells.margin);
+        let shard = Shard::open_pixels(shard, &item.name, side, ctx.objects)?;
+        let (info, values) = encoder.encode_patches(&item.name, &shard, &cells)?;
+        return written(&info, &values, ctx.objects);
+    }
+    let encoder = Encoder::held(&settings, weights, ctx.objects)?;
     let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
     let mut photograph = Photograph::default();
     opened.photograph(&mut photograph)?;
     let (info, values) = encoder.encode(&item.name, &photograph)?;
-    let mut tree = Tree::default();
-    tree.insert(VALUES, ctx.objects.put(&info.file(&values)?)?);
-    let json = serde_json::to_vec_pretty(&info).map_err(|error| StageError::Bug(error.to_string()))?;
-    tree.insert(INFO, ctx.objects.put(&json)?);
+    let mut tree = written(&info, &values, ctx.objects)?;
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
+    Ok(tree)
+}
+
+fn written(info: &EmbeddingsInfo, values: &[f32], objects: &Objects) -> Result<Tree, StageError> {
+    let mut tree = Tree::default();
+    tree.insert(VALUES, objects.put(&info.file(values)?)?);
+    tree.insert(INFO, objects.put(&json(info)?)?);
     Ok(tree)
 }
 
@@ -106,9 +164,16 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let missing = || StageError::Bug(format!("no values of `{}`", item.name));
         photographs.push((item.name.clone(), *tree.get(VALUES).ok_or_else(missing)?));
     }
-    alike(&infos)?;
+    let of_patches = SetInfo::read(ctx.inputs.one("from")?, ctx.objects)?.is_some();
+    let hint = if of_patches {
+        "cut patches of photographs of one size"
+    } else {
+        "use a tap behind a global pooling, which gives one vector, or `preprocess { crop field-of-view }`"
+    };
+    alike(&infos, hint)?;
     let Some((_, info)) = infos.into_iter().next() else {
-        return Err(StageError::input("no-photographs", "no photographs to encode").field("from"));
+        let text = if of_patches { "no patches to encode" } else { "no photographs to encode" };
+        return Err(StageError::input("no-photographs", text).field("from"));
     };
     photographs.sort_by(|(one, _), (other, _)| one.cmp(other));
     let count = counted(photographs.len() as u64, "photograph", "photographs");
@@ -117,6 +182,10 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let warnings = image_issues::warnings(results, ctx.objects)?;
     let summary = Summary { headline, warnings, ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
+    serde_json::to_vec_pretty(value).map_err(|error| StageError::Bug(error.to_string()))
 }
 
 fn info(tree: &Tree, objects: &Objects) -> Result<EmbeddingsInfo, StageError> {

@@ -9,6 +9,7 @@
 //! In Python: `pandas.read_parquet("parts")` reads all rows (a label is 1, 0, or null if it is unknown; the histogram is a
 //! list of 256), and `safetensors.numpy.load_file("shards/NAME.safetensors")["pixels"][index]` is the patch of a row.
 
+mod cells;
 mod part;
 mod shard;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use cells::{grid_of, patches_in};
 pub use shard::{Shard, ShardBytes, mask_bytes, shard_head};
 
 use super::embeddings::JoinedEmbeddings;
@@ -56,6 +58,15 @@ impl SetInfo {
     pub fn write(&self, objects: &Objects) -> Result<Entry, StageError> {
         let text = serde_json::to_vec(self).map_err(|error| StageError::Bug(error.to_string()))?;
         Ok(objects.put(&text)?)
+    }
+
+    /// The description in `tree`, if it is a patch set.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub fn read(tree: &Tree, objects: &Objects) -> Result<Option<Self>, StageError> {
+        let bytes = objects.read_in(tree, "set.json")?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Side of a patch in the shard, margins included, px.

@@ -4,7 +4,7 @@ use safetensors::SafeTensors;
 
 use super::{Part, SetInfo, foreign};
 use crate::stage::StageError;
-use crate::store::{Blob, Objects};
+use crate::store::{Blob, Entry, Objects};
 
 /// Pixels of one part, memory-mapped and verified.
 #[derive(Debug)]
@@ -43,6 +43,22 @@ impl Shard {
         }
         let masks = masks.map(|(place, _)| place);
         Ok(Self { blob, pixels, masks, rows, classes, side })
+    }
+
+    /// Opens only the pixels of a shard, of patches of `side` px with their margins.
+    ///
+    /// # Errors
+    /// As [`Shard::open`].
+    pub fn open_pixels(entry: &Entry, photograph: &str, side: usize, objects: &Objects) -> Result<Self, StageError> {
+        let blob = objects.read(entry)?;
+        let wrong = || foreign(&format!("the shard of `{photograph}` has no patches of {side} px"));
+        let tensors = SafeTensors::deserialize(&blob).map_err(|_| wrong())?;
+        let tensor = tensors.tensor("pixels").map_err(|_| wrong())?;
+        if tensor.shape().get(1..) != Some(&[side, side, 3]) || tensor.dtype() != safetensors::Dtype::U8 {
+            return Err(wrong());
+        }
+        let (pixels, rows) = (tensor.data().as_ptr().addr() - blob.as_ptr().addr(), tensor.shape()[0]);
+        Ok(Self { blob, pixels, masks: None, rows, classes: 0, side })
     }
 
     /// Side of a patch, margins included, px.

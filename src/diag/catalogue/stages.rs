@@ -467,6 +467,21 @@ pub(super) const PAGES: &[Page] = &[
         "Use photographs of one shape: end at a tap behind a global pooling (`to=features`), or crop photographs to the field of view.",
     ),
     found(
+        "patch-grid",
+        "`encode` describes each patch by one vector, but the network gives a grid of vectors per patch.",
+        "End at a tap behind a global pooling, such as `to=features`.",
+    ),
+    found(
+        "resampled-encoding",
+        "`encode` gets patches resampled by `rebalance`. Which ones are left depends on their labels, so the pattern of those that are missing tells labels.",
+        "Encode the patches from before the resampling.",
+    ),
+    found(
+        "no-grid",
+        "The patches of a photograph fit no grid, or too few are left to tell which.",
+        "Use patches by `extract`. If nearly all patches of a photograph are dropped, leave the photograph out, or let `filter-black` keep more.",
+    ),
+    found(
         "gpu-joined",
         "macula's GPU kernels do not compute networks that read embeddings.",
         "Use `device cpu` or `device candle`. `device auto` takes the CPU for them.",

@@ -53,6 +53,17 @@ pub fn shapes(network: &NetworkSpec, side: usize, classes: usize) -> Result<Vec<
     if walk.misfits.is_empty() { Ok(walk.rows) } else { Err(walk.misfits) }
 }
 
+/// Output of a network up to a tap, for pixels of 3 x `side` x `side`.
+///
+/// # Errors
+/// As [`shapes`].
+pub fn features(network: &NetworkSpec, side: usize) -> Result<Option<TensorShape>, Vec<Misfit>> {
+    let nothing = BTreeSet::new();
+    let mut walk = ShapeWalk::new(1, Sides::Known, &nothing);
+    let (_, flow) = walk.walk_through(network, side);
+    if walk.misfits.is_empty() { Ok(flow.map(|flow| flow.shape)) } else { Err(walk.misfits) }
+}
+
 /// Number of rows of a layer in [`shapes`].
 pub(super) fn rows(layer: &Layer) -> usize {
     let all = |layers: &[Layer]| layers.iter().map(rows).sum::<usize>();

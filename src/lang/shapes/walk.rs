@@ -40,14 +40,7 @@ impl<'a> ShapeWalk<'a> {
     }
 
     pub(super) fn network(&mut self, network: &NetworkSpec, side: usize) {
-        self.side = side;
-        // The row of the last layer.
-        let mut starts = 0;
-        let mut flow = Some(self.pixels(side));
-        for layer in &network.layers {
-            starts = self.rows.len();
-            flow = self.layer(layer, flow, 0);
-        }
+        let (starts, flow) = self.walk_through(network, side);
         match network.layers.last() {
             Some(Layer::Linear(Linear { out: None, .. })) => {}
             Some(_) if self.unreadable.contains(&starts) => {}
@@ -86,6 +79,18 @@ impl<'a> ShapeWalk<'a> {
             let message = format!("auxiliary output `{}` does not end in one logit per class", output.name);
             self.misfit(row, message, "end it with `linear fc`; without `out` it outputs one logit per class");
         }
+    }
+
+    /// Walks over the layers. Returns the row of the last one, and its output.
+    pub(super) fn walk_through(&mut self, network: &NetworkSpec, side: usize) -> (usize, Option<Flow>) {
+        self.side = side;
+        let mut starts = 0;
+        let mut flow = Some(self.pixels(side));
+        for layer in &network.layers {
+            starts = self.rows.len();
+            flow = self.layer(layer, flow, 0);
+        }
+        (starts, flow)
     }
 
     /// Pixels of that side.
