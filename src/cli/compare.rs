@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Compare the points of a sweep of the file
     #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
     sweep: Option<String>,
+    /// Set a parameter as in the run, for a file or its sweep: `--set data=FOLDER`
+    #[arg(long, value_name = "STAGE.PARAM=VALUE")]
+    set: Vec<String>,
     /// Rank by this metric, such as `scores.mean-average-precision` [default: the sweep's `rank by=`]
     #[arg(long, value_name = "STAGE.METRIC")]
     by: Option<String>,
@@ -213,7 +216,7 @@ fn pipeline(
         file,
         pipeline: arguments.pipeline.clone(),
         sweep: arguments.sweep.clone(),
-        set: Vec::new(),
+        set: arguments.set.clone(),
     };
     let loaded = load::load_points(host, &pipeline)?;
     if let Some(swept) = &loaded.sweep {

@@ -106,6 +106,8 @@ fn evaluations_of_the_same_patches_are_compared() {
 fn points_of_a_sweep_are_compared_with_the_best() {
     let space = Space::with(TWO);
     space.macula("compare pipeline.kdl --sweep rates --paired").code(2).says(&["2 points without results"]);
+    let other = space.macula("compare pipeline.kdl --sweep rates --paired --set classifier.epochs=3").code(2);
+    other.says(&["--sweep rates --set classifier.epochs=3`"]);
     space.macula("run pipeline.kdl --sweep rates scores").code(0);
     let two = space.macula("compare pipeline.kdl --sweep rates --paired").code(0);
     two.says(&["lr=1e-3, mean of 2 repeats", "by repeat:"]);

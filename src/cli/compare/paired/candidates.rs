@@ -69,7 +69,7 @@ fn loaded(host: &Host, arguments: &Arguments, file: PathBuf) -> Result<Loaded, F
         file,
         pipeline: arguments.pipeline.clone(),
         sweep: arguments.sweep.clone(),
-        set: Vec::new(),
+        set: arguments.set.clone(),
     };
     load::load_points(host, &pipeline)
 }
@@ -219,14 +219,15 @@ fn points(
         }
     }
     if !open.is_empty() {
-        let run = format!("`macula run {} --sweep {}`", loaded.file, sweep.name);
+        let set: String = arguments.set.iter().map(|set| format!(" --set {set}")).collect();
+        let run = format!("`macula run {} --sweep {}{set}`", loaded.file, sweep.name);
         if !chosen.is_empty() || found.len() < 2 {
             return Err(Failure::user(format!(
                 "{} without results: {}",
                 counted(open.len() as u64, "point", "points"),
                 quoted(&open)
             ))
-            .hint(format!("run {run}")));
+            .hint(format!("run {run}; a run with `--set` is compared with the same `--set`")));
         }
         let count = counted(open.len() as u64, "point", "points");
         out::note(&format!("note: {count} left out, without all results ({run})\n"));
