@@ -40,6 +40,9 @@ pub struct EmbeddingsInfo {
     pub encoder: Digest,
     /// The encoder in words: ``resnet18` up to `features`, photographs of 512 px``.
     pub description: String,
+    /// Classes whose logits are the values; empty if they are features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 /// How a value is stored.

@@ -7,6 +7,7 @@ mod byte_source;
 pub mod canvas;
 pub mod change;
 pub mod colour;
+pub mod combined;
 pub mod contact_sheet;
 pub mod counts;
 pub mod csv;

@@ -3,6 +3,7 @@
 
 mod embeddings;
 mod lineage;
+mod stacked;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +12,12 @@ use super::draft::{Draft, ReferenceSite};
 use super::network::NetworkSpec;
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
-use super::signature::OutPort;
+use super::signature::{CARRIERS, OutPort};
 use super::spec::Reference;
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
 
-/// Types that pass marks on: outputs made of marked patches are marked.
-const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// Types of outputs that a pipeline exists for.
 const GOALS: [&str; 7] = ["thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
 
@@ -34,7 +33,9 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
             let marked = graph.marked(&order);
             diags.extend(graph.marks(&order, &marked));
             reaching = graph.reaching(&marked);
-            diags.extend(graph.leaks(&order, &marked));
+            let lineages = graph.lineages(&order);
+            diags.extend(graph.leaks(&order, &marked, &lineages));
+            diags.extend(graph.stacked(&order, &lineages));
             diags.extend(graph.networks(scope));
             diags.extend(graph.embeddings_of_models());
         }
@@ -334,7 +335,11 @@ impl DraftGraph<'_> {
 
     /// The patches that a stage reads: their stage and output.
     fn patches(&self, stage: usize) -> impl Iterator<Item = (usize, &OutPort)> {
-        self.references(stage).filter_map(|(reference, _, source)| {
+        let draft = &self.drafts[stage];
+        let excludes = |port: &str| draft.signature.input(port).is_some_and(|port| port.excludes);
+        let reads = draft.spec.inputs.iter().filter(move |input| !excludes(&input.port)).flat_map(|input| &input.from);
+        reads.filter_map(|reference| {
+            let source = *self.by_name.get(reference.stage.as_str())?;
             let out = self.drafts[source].signature.output(Some(&reference.port))?;
             matches!(out.ty.as_str(), "patches" | "views").then_some((source, out))
         })

@@ -68,10 +68,32 @@ pub struct InPort {
     pub refuses: Vec<String>,
     /// The parameter with the names of the network's inputs that its embeddings are for.
     pub names: Option<String>,
+    /// Whether photographs of its patches are left out of the output.
+    pub excludes: bool,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
     pub span: Span,
+}
+
+impl InPort {
+    /// Whether it takes training data: possibly resampled, but never test patches.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.refuses("test") && !self.refuses("resampled")
+    }
+
+    /// Whether it takes data for a selection: neither resampled nor test patches.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        self.refuses("test") && self.refuses("resampled")
+    }
+
+    /// Whether its input must not have this mark.
+    #[must_use]
+    pub fn refuses(&self, mark: &str) -> bool {
+        self.refuses.iter().any(|refused| refused == mark)
+    }
 }
 
 /// An output port.
@@ -334,6 +356,9 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
     }
 }
 
+/// Types that hold labelled photographs or their patches, and pass marks on: outputs made of marked patches are marked.
+pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
+
 /// The types of ports.
 const TYPES: [&str; 14] = [
     "photographs",
@@ -375,7 +400,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional"], &["doc", "refuses", "names"], diags);
+    known(node, &["type", "many", "optional", "excludes"], &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
@@ -385,6 +410,7 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         optional: flag(node, "optional").unwrap_or(false),
         refuses: words(node, "refuses"),
         names: argument(node.child("names")),
+        excludes: flag(node, "excludes").unwrap_or(false),
         doc: doc(node),
         span: node.head,
     }

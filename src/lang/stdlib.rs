@@ -24,6 +24,7 @@ modules![
     "networks/shallow-cnn",
     "stages/augment",
     "stages/average",
+    "stages/combine",
     "stages/encode",
     "stages/eval",
     "stages/exec",
@@ -49,7 +50,9 @@ modules![
     "stages/train",
     "stages/weights",
     "templates/balanced-patches",
+    "templates/cross-encode",
     "templates/cross-validation",
+    "templates/encode-fold",
     "templates/one-fold",
     "templates/report-training",
 ];

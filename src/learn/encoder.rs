@@ -36,6 +36,8 @@ pub struct EncoderSettings {
     pub store: StoredAs,
     /// What computes.
     pub device: DeviceChoice,
+    /// Classes of a whole classifier, whose logits are the values; empty for a network that ends at a tap.
+    pub classes: Vec<String>,
 }
 
 /// What an encoder sees of a photograph.
@@ -48,17 +50,31 @@ pub enum EncoderView {
 }
 
 impl EncoderSettings {
-    /// Refuses a whole classifier, whose last layer depends on the classes.
-    ///
-    /// # Errors
-    /// `no-tap`.
-    pub fn check(network: &NetworkSpec) -> Result<(), StageError> {
-        if let Some(Layer::Linear(Linear { out: None, .. })) = network.layers.last() {
-            let text = format!("network `{}` is a whole classifier; an encoder ends at a tap", network.name);
-            let hint = format!("write e.g. `network {} to=features`", network.name);
-            return Err(StageError::input("no-tap", text).hint(hint).field("network"));
+    /// Whether the network is a whole classifier and not one up to a tap: its last layer depends on the classes.
+    #[must_use]
+    pub fn is_classifier(network: &NetworkSpec) -> bool {
+        matches!(network.layers.last(), Some(Layer::Linear(Linear { out: None, .. })))
+    }
+
+    /// Error about a whole classifier whose weights are not those of a trained model, so that its classes are unknown.
+    #[must_use]
+    pub fn no_classes(network: &NetworkSpec) -> StageError {
+        let text =
+            format!("network `{}` is a whole classifier, but `init` is not a trained model with classes", network.name);
+        let hint = format!("end at a tap: `network {} to=features`", network.name);
+        StageError::input("no-tap", text).hint(hint).field("network")
+    }
+
+    /// The network with the number of its outputs.
+    fn complete(&self) -> Result<NetworkSpec, StageError> {
+        let mut network = self.network.clone();
+        if let Some(Layer::Linear(Linear { out: out @ None, .. })) = network.layers.last_mut() {
+            if self.classes.is_empty() {
+                return Err(Self::no_classes(&self.network));
+            }
+            *out = Some(self.classes.len());
         }
-        Ok(())
+        Ok(network)
     }
 
     /// Digest of everything but the photograph that values depend on, with weights of that digest.
@@ -122,13 +138,13 @@ impl Encoder {
     }
 
     fn open(settings: &EncoderSettings, entry: &Entry, objects: &Objects) -> Result<Self, StageError> {
-        EncoderSettings::check(&settings.network)?;
+        let spec = settings.complete()?;
         let weights = Weights::parse("the weights", &objects.read(entry)?)?;
         let side = match settings.view {
             EncoderView::Whole(side) => side.next_multiple_of(MULTIPLE),
             EncoderView::Patches(size) => size,
         };
-        let mut network = Network::encoder(&settings.network, side)?;
+        let mut network = Network::encoder(&spec, side)?;
         network.load(&weights, Missing::Error).map_err(lacking)?;
         let opened = gpu::open(settings.device, Precision::F32)?;
         let network = network.on_engine(opened.engine)?;
@@ -205,10 +221,12 @@ impl Encoder {
     }
 
     fn described(&self, shape: [usize; 3], of: &str) -> EmbeddingsInfo {
-        let EncoderSettings { network, store, .. } = &self.settings;
+        let EncoderSettings { network, store, classes, .. } = &self.settings;
         let [rows, columns, channels] = shape.map(|side| side as u32);
-        let description = format!("`{}`, {of}", network.name);
-        EmbeddingsInfo { rows, columns, channels, store: *store, encoder: self.digest, description }
+        let logits = if classes.is_empty() { "" } else { "logits of " };
+        let description = format!("{logits}`{}`, {of}", network.name);
+        let (store, encoder, classes) = (*store, self.digest, classes.clone());
+        EmbeddingsInfo { rows, columns, channels, store, encoder, description, classes }
     }
 }
 

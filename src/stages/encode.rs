@@ -1,26 +1,29 @@
 //! `encode`: describes photographs, or their patches, by a network up to a tap, one item per photograph. The encoder is in
 //! [`crate::learn::encoder`].
 
+use std::collections::BTreeSet;
 use std::io::BufReader;
 
 use super::inference;
-use super::train::weights_file;
+use super::train::{is_model, weights_file};
 use crate::base::figure::counted;
 use crate::base::regular;
 use crate::data::decode::Photograph;
 use crate::data::embeddings::{Embeddings, EmbeddingsInfo, StoredAs};
 use crate::data::image_issues;
 use crate::data::item::{self, OpenPhotograph};
-use crate::data::patches::{Part, PatchSet, SetInfo, Shard, grid_of, patches_in};
+use crate::data::patches::{Part, PatchSet, SetInfo, Shard, grid_of, patches_in, photographs};
+use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
 use crate::learn::encoder::{Encoder, EncoderSettings, EncoderView, PatchCells, alike, lacking};
 use crate::learn::gpu::is_approximate;
+use crate::learn::model::Classifier;
 use crate::learn::network::{Missing, WeightsHeader, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::stage::{
     Ctx, Determinism, Implementation, Inputs, Item, Outcome, Params, StageError, Summary, Tolerance, Warning, Work,
 };
-use crate::store::{Objects, Tree};
+use crate::store::{Entry, Objects, Tree};
 
 /// The implementation.
 pub const ENCODE: Implementation = Implementation {
@@ -39,8 +42,9 @@ pub const ENCODE: Implementation = Implementation {
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
-/// File of the weights in an item.
+/// Files of the weights and of a classifier's classes in an item.
 const WEIGHTS: &str = "weights";
+const OUTPUTS: &str = "outputs.json";
 /// Files of an item of patches: which are left of the photograph, and their pixels.
 const CELLS: &str = "cells.json";
 const SHARD: &str = "shard.safetensors";
@@ -56,21 +60,24 @@ fn settings(params: &Params) -> Result<EncoderSettings, StageError> {
     let Value::Network(network) = params.get("network") else {
         return Err(StageError::Bug("parameter `network` should be a network".to_owned()));
     };
-    EncoderSettings::check(network)?;
     Ok(EncoderSettings {
         network: network.as_ref().clone(),
         view: EncoderView::Whole(params.count("side")?),
         normal: Normalisation::from_params(params)?,
         store: if params.text("store")? == "f16" { StoredAs::F16 } else { StoredAs::F32 },
         device: inference::device(params)?,
+        classes: Vec::new(),
     })
 }
 
-/// Fails before anything runs if the weights lack tensors before the tap, by the names in their header.
+/// Fails before anything runs if the weights lack tensors before the tap, by the names in their header, or cannot be those of a classifier.
 fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
     let (Value::Network(network), Some(tree)) = (params.get("network"), inputs.optional("init")) else {
         return Ok(Vec::new());
     };
+    if EncoderSettings::is_classifier(network) && !is_model(tree) {
+        return Err(EncoderSettings::no_classes(network));
+    }
     let (shown, entry) = weights_file(tree, objects)?;
     let Some(Ok(file)) = objects.outside_path(&entry).map(|path| regular::open(&path)) else { return Ok(Vec::new()) };
     let header = WeightsHeader::read(&shown, BufReader::new(file))?;
@@ -78,26 +85,31 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
 }
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
-    let (_, weights) = weights_file(ctx.inputs.one("init")?, ctx.objects)?;
+    let init = ctx.inputs.one("init")?;
+    let (_, weights) = weights_file(init, ctx.objects)?;
+    let outputs = outputs(&settings(ctx.params)?.network, init, ctx.objects)?;
+    let except: BTreeSet<&str> = ctx.inputs.many("except").iter().flat_map(|named| photographs(&named.tree)).collect();
     let from = ctx.inputs.one("from")?;
     let mut items = match SetInfo::read(from, ctx.objects)? {
-        Some(_) => items_of_patches(&PatchSet::read(from, ctx.objects)?, ctx.objects)?,
+        Some(_) => items_of_patches(&PatchSet::read(from, ctx.objects)?, &except, ctx.objects)?,
         None => item::items(from, ctx.objects)?,
     };
+    items.retain(|item| !except.contains(item.name.as_str()));
     for item in &mut items {
         item.tree.insert(WEIGHTS, weights);
+        item.tree.entries.extend(outputs.map(|entry| (OUTPUTS.to_owned(), entry)));
     }
     Ok(items)
 }
 
 /// An item for each photograph that has patches. It holds their pixels and places, and no labels.
-fn items_of_patches(set: &PatchSet, objects: &Objects) -> Result<Vec<Item>, StageError> {
+fn items_of_patches(set: &PatchSet, except: &BTreeSet<&str>, objects: &Objects) -> Result<Vec<Item>, StageError> {
     if set.info.resampled {
         let text = "these patches were resampled; which ones are left depends on their labels";
         let hint = "encode the patches from before the resampling";
         return Err(StageError::input("resampled-encoding", text).hint(hint).field("from"));
     }
-    let used = set.parts.iter().filter(|part| !part.rows.is_empty());
+    let used = set.parts.iter().filter(|part| !part.rows.is_empty() && !except.contains(part.photograph.as_str()));
     used.map(|part| item_of_patches(part, &set.info, objects)).collect()
 }
 
@@ -124,15 +136,30 @@ fn item_of_patches(part: &Part, info: &SetInfo, objects: &Objects) -> Result<Ite
     Ok(Item { name: part.photograph.clone(), tree, bytes_in_flight: 0 })
 }
 
+/// Classes of a whole classifier, as a file; [`None`] for a network that ends at a tap.
+fn outputs(network: &NetworkSpec, init: &Tree, objects: &Objects) -> Result<Option<Entry>, StageError> {
+    if !EncoderSettings::is_classifier(network) {
+        return Ok(None);
+    }
+    if !is_model(init) {
+        return Err(EncoderSettings::no_classes(network));
+    }
+    let json = serde_json::to_vec(&Classifier::info(init, objects)?.classes);
+    Ok(Some(objects.put(&json.map_err(|error| StageError::Bug(error.to_string()))?)?))
+}
+
 /// Values of one photograph.
 fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     ctx.stop.check()?;
     let missing = || StageError::Bug("an item without weights".to_owned());
     let weights = item.tree.get(WEIGHTS).ok_or_else(missing)?;
-    let settings = settings(ctx.params)?;
+    let mut settings = settings(ctx.params)?;
+    if let Some(classes) = ctx.objects.read_in(&item.tree, OUTPUTS)? {
+        settings.classes = serde_json::from_slice(&classes).map_err(|error| StageError::Bug(error.to_string()))?;
+    }
     if let Some(bytes) = ctx.objects.read_in(&item.tree, CELLS)? {
         let cells: PatchCells = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
-        let settings = EncoderSettings { view: EncoderView::Patches(cells.size), ..settings };
+        settings.view = EncoderView::Patches(cells.size);
         let encoder = Encoder::held(&settings, weights, ctx.objects)?;
         let missing = || StageError::Bug("an item without a shard".to_owned());
         let (shard, side) = (item.tree.get(SHARD).ok_or_else(missing)?, cells.size + 2 * cells.margin);
@@ -173,7 +200,9 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     alike(&infos, hint)?;
     let Some((_, info)) = infos.into_iter().next() else {
         let text = if of_patches { "no patches to encode" } else { "no photographs to encode" };
-        return Err(StageError::input("no-photographs", text).field("from"));
+        let error = StageError::input("no-photographs", text).field("from");
+        let left_out = !ctx.inputs.many("except").is_empty();
+        return Err(if left_out { error.hint("`except` leaves out those of its patches") } else { error });
     };
     photographs.sort_by(|(one, _), (other, _)| one.cmp(other));
     let count = counted(photographs.len() as u64, "photograph", "photographs");

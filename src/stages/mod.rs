@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod average;
+pub mod combine;
 pub mod encode;
 pub mod eval;
 pub mod exec;
@@ -35,6 +36,7 @@ pub fn registry() -> &'static [Implementation] {
     const ALL: &[Implementation] = &[
         augment::AUGMENT,
         average::AVERAGE,
+        combine::COMBINE,
         encode::ENCODE,
         eval::EVAL,
         exec::EXEC,

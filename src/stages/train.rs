@@ -234,7 +234,8 @@ pub(super) fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, En
 /// File of a model with the weights of its selected epoch.
 const WEIGHTS: &str = "weights.safetensors";
 
-fn is_model(tree: &Tree) -> bool {
+/// Whether a tree is a model, and not a file of weights.
+pub(super) fn is_model(tree: &Tree) -> bool {
     tree.get("model.json").is_some()
 }
 

@@ -233,7 +233,7 @@ impl PatchSet {
     }
 }
 
-/// Names of the photographs of the patches in `tree`, without those that have none.
+/// Names of the photographs with patches in a tree of patches or views, without reading any.
 pub fn photographs(tree: &Tree) -> impl Iterator<Item = &str> {
     // A part without rows has no shard.
     tree.under("shards/").filter_map(|(file, _)| file.strip_suffix(".safetensors"))

@@ -278,6 +278,12 @@ pub(super) const PAGES: &[Page] = &[
         "Evaluate on the test set, once. To compare experiments on the validation set, use the metrics of `train`.",
     ),
     page(
+        "stacked-embeddings",
+        "A network is trained on patches whose photographs were encoded by a network that was trained on the same photographs. It has seen their labels, so it describes them better than photographs that it has not seen. The second network learns to rely on that, and is worse on new photographs than on its training set.",
+        "network whole-too {\n    input whole\n    parallel join=concat { branch { shallow-cnn to=features }; branch from=whole { linear seen out=8 } }\n    linear fc\n}\npipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundus }\n    split folds { from patches }\n    train first { data folds.train; valid folds.valid; network shallow-cnn }\n    encode described { from fundus; init first; network shallow-cnn to=features }\n    join fitted { patches folds.train; embeddings described; as whole }\n    join chosen { patches folds.valid; embeddings described; as whole }\n    train second { data fitted; valid chosen; network whole-too }\n    threshold-tune cuts { model second; data chosen }\n}",
+        "Encode with weights that have not seen the photographs (ImageNet), or use `cross-encode`: every training photograph is encoded by a network that was trained without it.",
+    ),
+    page(
         "shape-mismatch",
         "A layer cannot take the output of the layer before it, or the patches are too small for the network.",
         "network mine { conv conv1 out=8 kernel=3; linear fc }\npipeline a seed=1 { }",

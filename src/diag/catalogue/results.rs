@@ -22,8 +22,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "seen-photographs",
-        "The metrics of the heat maps include photographs that the model may have been trained on.",
-        "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped.",
+        "The metrics of the heat maps include photographs that the model may have been trained on, or `macula predict` scored photographs that its classifier was trained on or selected on. Such scores say nothing about new photographs.",
+        "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped. Give `macula predict` other photographs.",
     ),
     // Thresholds and metrics.
     found(

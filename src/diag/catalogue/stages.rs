@@ -458,8 +458,13 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "no-tap",
-        "`encode` gets a whole classifier. Its last layer gives scores of classes, which describe no photograph.",
-        "Name the tap at which the network ends: `network resnet18 to=features`.",
+        "`encode` gets a whole classifier, but weights without classes, so that it is not known what its outputs mean.",
+        "Use a trained model as `init`, or name the tap at which the network ends: `network resnet18 to=features`.",
+    ),
+    found(
+        "mixed-encoders",
+        "`combine` gets embeddings that are not comparable: features of networks that were trained separately, whose axes have no common meaning, or values of different classes or shapes.",
+        "Encode with whole classifiers of the same classes: `network resnet18` without `to=`, and a trained model as `init`.",
     ),
     found(
         "grids-differ",

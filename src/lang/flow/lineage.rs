@@ -5,33 +5,44 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::{CARRIERS, DraftGraph, Marked};
+use super::{DraftGraph, Marked};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::ReferenceSite;
+use crate::lang::signature::{CARRIERS, InPort};
 use crate::lang::spec::Input;
+use crate::lang::value::Value;
 
 /// The domain of digests that identify stages that compute the same.
 const STEP: &str = "macula 1 step of a lineage";
+
+/// In place of a type: embeddings that the patches of a training carry.
+const JOINED: &str = "joined";
 
 /// Most lineages followed per output; beyond that nothing is reported.
 const MOST: usize = 64;
 
 /// Where patches come from: a source, and the outputs of the splits that they went through. Stages that compute the same are
 /// one, by number.
-type Lineage<'a> = (usize, BTreeMap<usize, &'a str>);
+pub(super) type Lineage<'a> = (usize, BTreeMap<usize, &'a str>);
 
 /// A trained or selected model: the stage, the port, the reference, and the output that it refers to.
-type Model<'a> = (usize, &'a str, &'a ReferenceSite, (usize, &'a str));
+pub(super) type Model<'a> = (usize, &'a str, &'a ReferenceSite, (usize, &'a str));
+
+/// Stage that joins patches with embeddings, its reference to them, and their stage.
+#[derive(Clone, Copy)]
+pub(super) struct EmbeddingJoin<'a> {
+    pub(super) stage: usize,
+    pub(super) place: &'a ReferenceSite,
+    pub(super) embeddings: usize,
+}
 
 /// The lineages of each output; most share those of their inputs.
-type Lineages<'a> = BTreeMap<(usize, &'a str), Rc<BTreeSet<Lineage<'a>>>>;
+pub(super) type Lineages<'a> = BTreeMap<(usize, &'a str), Rc<BTreeSet<Lineage<'a>>>>;
 
 impl DraftGraph<'_> {
     /// Errors for evaluation on patches that were, or may have been, used for training.
-    pub(super) fn leaks(&self, order: &[usize], marked: &Marked) -> Vec<Diag> {
-        let same = self.same(order);
-        let lineages = self.lineages(order, &same);
+    pub(super) fn leaks(&self, order: &[usize], marked: &Marked, lineages: &Lineages) -> Vec<Diag> {
         let mut diags = Vec::new();
         let mut reported = BTreeSet::new();
         let mut leaking: BTreeSet<Span> = BTreeSet::new();
@@ -40,10 +51,13 @@ impl DraftGraph<'_> {
             let takes_test = |port: &str| {
                 let port = draft.signature.input(port);
                 port.is_some_and(|port| {
-                    port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str())) && !refuses(&port.refuses, "test")
+                    port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str()))
+                        && !port.refuses("test")
+                        && !port.excludes
                 })
             };
-            let models = self.models(stage);
+            // Encoders of evaluated patches are reported where these are joined.
+            let models = self.models_along(stage, &|ty| ty != JOINED);
             let unscored = self.models_before_scores(stage);
             let tested = |input: &Input| !models.is_empty() && takes_test(&input.port);
             for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites).filter(|(input, _)| tested(input)) {
@@ -60,7 +74,7 @@ impl DraftGraph<'_> {
                         let given = self.drafts[source].signature.output(Some(&reference.port));
                         let patches = given.is_some_and(|out| out.ty != "photographs");
                         if patches && !draft.signature.metrics.is_empty() {
-                            diags.extend(self.judged_by_its_own(stage, place, tested, &unscored, &lineages));
+                            diags.extend(self.judged_by_its_own(stage, place, tested, &unscored, lineages));
                         }
                         continue;
                     };
@@ -91,7 +105,7 @@ impl DraftGraph<'_> {
             }
         }
         // Training on all data is reported at the evaluation on a part of it.
-        diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &leaking, &lineages)));
+        diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &leaking, lineages)));
         diags
     }
 
@@ -150,24 +164,22 @@ impl DraftGraph<'_> {
     }
 
     /// Whether a port takes training data: possibly resampled, but never test patches.
-    fn fits(&self, stage: usize, port: &str) -> bool {
-        let port = self.drafts[stage].signature.input(port);
-        port.is_some_and(|port| refuses(&port.refuses, "test") && !refuses(&port.refuses, "resampled"))
+    pub(super) fn fits(&self, stage: usize, port: &str) -> bool {
+        self.drafts[stage].signature.input(port).is_some_and(InPort::fits)
     }
 
     /// Whether a port takes selection data: neither resampled nor test patches.
     fn chooses(&self, stage: usize, port: &str) -> bool {
-        let port = self.drafts[stage].signature.input(port);
-        port.is_some_and(|port| refuses(&port.refuses, "test") && refuses(&port.refuses, "resampled"))
+        self.drafts[stage].signature.input(port).is_some_and(InPort::chooses)
     }
 
     /// Whether an output is patches; whole photographs in their place are reported elsewhere.
-    fn are_patches(&self, (stage, port): (usize, &str)) -> bool {
+    pub(super) fn are_patches(&self, (stage, port): (usize, &str)) -> bool {
         self.drafts[stage].signature.output(Some(port)).is_some_and(|out| out.ty != "photographs")
     }
 
     /// The patches and photographs that a stage reads: the port, the reference, and the output.
-    fn given(&self, stage: usize) -> impl Iterator<Item = (&str, &ReferenceSite, (usize, &str))> {
+    pub(super) fn given(&self, stage: usize) -> impl Iterator<Item = (&str, &ReferenceSite, (usize, &str))> {
         let draft = &self.drafts[stage];
         let each = draft.spec.inputs.iter().zip(&draft.sites);
         each.flat_map(|(input, sites)| input.from.iter().zip(sites).map(move |(from, place)| (input, from, place)))
@@ -259,7 +271,8 @@ impl DraftGraph<'_> {
     }
 
     /// The lineages of every output of patches or photographs.
-    fn lineages<'a>(&'a self, order: &[usize], same: &[usize]) -> Lineages<'a> {
+    pub(super) fn lineages<'a>(&'a self, order: &[usize]) -> Lineages<'a> {
+        let same = self.same(order);
         let mut all = Lineages::new();
         for &stage in order {
             let signature = self.drafts[stage].signature;
@@ -307,8 +320,37 @@ impl DraftGraph<'_> {
         all
     }
 
+    /// Where the patches of `source` got the embeddings that the network of a stage reads.
+    pub(super) fn joins(&self, stage: usize, source: usize) -> Vec<EmbeddingJoin<'_>> {
+        let networks = self.drafts[stage].spec.params.values().filter_map(|param| match &param.value {
+            Value::Network(network) => Some(network.embeddings()),
+            _ => None,
+        });
+        let names: BTreeSet<String> = networks.flatten().collect();
+        let (mut found, mut reached, mut todo) = (Vec::new(), BTreeSet::new(), vec![(source, names)]);
+        while let Some((at, mut names)) = todo.pop() {
+            if names.is_empty() || !reached.insert((at, names.clone())) {
+                continue;
+            }
+            let draft = &self.drafts[at];
+            let named = draft.signature.outputs.iter().filter_map(|out| draft.spec.value(out.embeddings.as_ref()?));
+            let gives: Vec<String> = named.map(ToString::to_string).filter(|name| names.contains(name)).collect();
+            // Embeddings of an earlier join under the same name are replaced.
+            names.retain(|name| !gives.contains(name));
+            for (reference, place, source) in self.references(at) {
+                let out = self.drafts[source].signature.output(Some(&reference.port));
+                if out.is_some_and(|out| CARRIERS.contains(&out.ty.as_str())) {
+                    todo.push((source, names.clone()));
+                } else if !gives.is_empty() {
+                    found.push(EmbeddingJoin { stage: at, place, embeddings: source });
+                }
+            }
+        }
+        found
+    }
+
     /// The models trained or selected on the path to a stage: the stage, the port, the reference, and the output.
-    fn models(&self, stage: usize) -> Vec<Model<'_>> {
+    pub(super) fn models(&self, stage: usize) -> Vec<Model<'_>> {
         self.models_along(stage, &|_| true)
     }
 
@@ -326,7 +368,7 @@ impl DraftGraph<'_> {
         while let Some(at) = todo.pop() {
             let draft = &self.drafts[at];
             for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites) {
-                let refuses = draft.signature.input(&input.port).is_some_and(|port| refuses(&port.refuses, "test"));
+                let refuses = draft.signature.input(&input.port).is_some_and(|port| port.refuses("test"));
                 for (reference, place) in input.from.iter().zip(sites) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let carries = self.drafts[source].signature.output(Some(&reference.port));
@@ -334,9 +376,14 @@ impl DraftGraph<'_> {
                         if carries.is_some_and(|out| follows(&out.ty)) && reached.insert(source) {
                             todo.push(source);
                         }
-                    } else if refuses && at != stage {
+                        continue;
+                    }
+                    if refuses && at != stage {
                         found.push((at, input.port.as_str(), place, (source, reference.port.as_str())));
                     }
+                    // What encoded the photographs of training patches is a part of the model.
+                    let encoders = if refuses && follows(JOINED) { self.joins(at, source) } else { Vec::new() };
+                    todo.extend(encoders.into_iter().map(|join| join.embeddings).filter(|at| reached.insert(*at)));
                 }
             }
         }
@@ -344,12 +391,8 @@ impl DraftGraph<'_> {
     }
 }
 
-fn refuses(refuses: &[String], mark: &str) -> bool {
-    refuses.iter().any(|refused| refused == mark)
-}
-
 /// Whether two lineages may contain the same patches: the same source, and no split at which they differ.
-fn meet(one: &Lineage, other: &Lineage) -> bool {
+pub(super) fn meet(one: &Lineage, other: &Lineage) -> bool {
     let apart = |(split, side): (&usize, &&str)| other.1.get(split).is_some_and(|there| there != side);
     one.0 == other.0 && !one.1.iter().any(apart)
 }

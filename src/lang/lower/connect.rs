@@ -91,6 +91,7 @@ impl<'a> Lowerer<'a> {
                 optional: true,
                 refuses: Vec::new(),
                 names: None,
+                excludes: false,
                 doc: String::new(),
                 span: out.span,
             };

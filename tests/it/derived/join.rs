@@ -32,6 +32,7 @@ fn embeddings(names: &[&str], store: StoredAs, objects: &Objects) -> Embeddings 
         store,
         encoder: Digest::of(b"an encoder"),
         description: "`resnet18` up to `features`".to_owned(),
+        classes: Vec::new(),
     };
     let one = |(number, name): (usize, &&str)| {
         let file = info.file(&[number as f32 + 0.5, 1.0, -2.0]).expect("a file");

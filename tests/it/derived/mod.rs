@@ -1,5 +1,6 @@
 //! Tests of synthetic photographs and of the stages that derive one patch set from another.
 
+mod combined;
 mod filter_black;
 mod join;
 mod predictions;

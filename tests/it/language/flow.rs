@@ -31,6 +31,11 @@ stage fitted {
         train classifier { data views; valid valid; network shallow-cnn }
     }
 }
+network late {
+    input whole
+    parallel join=concat { branch { shallow-cnn to=features }; branch from=whole { linear seen out=8 } }
+    linear fc
+}
 stage drawn { in from type=patches; out type=patches from=fair; body { rebalance fair { from from; lesions undersample } } }
 ";
 
@@ -275,4 +280,92 @@ fn the_way_of_a_wrong_type_is_shown_through_outputs_of_bodies() {
     assert_eq!(codes(&diags), ["port-type"], "{diags:#?}");
     let second = &diags[0].labels[1];
     assert_eq!(&sources.get(second.span.file).text[second.span.range()], "in eyes type=photographs");
+}
+
+const FEATURES: &str = "network shallow-cnn to=features; side 96";
+
+/// A network that is trained on the training set, joined with the embeddings `described`.
+const READING: &str = "join fitted { patches folds.train; embeddings described; as whole }
+join chosen { patches folds.valid; embeddings described; as whole }
+train second { data fitted; valid chosen; network late }
+";
+
+#[test]
+fn embeddings_by_an_encoder_that_was_trained_on_the_same_photographs_are_reported() {
+    let encode = format!("encode described {{ from eyes; init model; {FEATURES} }}\n");
+    let parts = "split parts { from folds.train }\n";
+    let of_a_part = "train model { data parts.train; valid parts.valid; network shallow-cnn }\n";
+    let more = READING.replace("data fitted", "data views") + "augment views { from fitted; flip horizontal=0.5 }\n";
+    for (way, stages) in [
+        ("a model", format!("{TRAIN}{encode}{READING}")),
+        ("augmented patches", format!("{TRAIN}{encode}{more}")),
+        ("a part of the training set", format!("{parts}{of_a_part}{encode}{READING}")),
+        (
+            "a part of it left out",
+            format!("{parts}{TRAIN}{}{READING}", encode.replace("init", "except parts.train; init")),
+        ),
+        (
+            "weights trained further",
+            format!(
+                "{parts}{of_a_part}train more {{ data parts.train; valid parts.valid; init model; network shallow-cnn }}\n{}{READING}",
+                encode.replace("init model", "init more")
+            ),
+        ),
+        ("combined", format!("{TRAIN}{}combine described {{ of one }}\n{READING}", encode.replace("described", "one"))),
+    ] {
+        assert_eq!(codes(&check(&stages).0), ["stacked-embeddings"], "{way}\n{stages}");
+    }
+    let labels = labels(&format!("{TRAIN}{encode}{READING}"));
+    let labels: Vec<(&str, &str)> = labels.iter().map(|(at, text)| (at.as_str(), text.as_str())).collect();
+    let there = [
+        ("folds.train", "the encoder is trained here, at `data`"),
+        ("fitted", "the network that reads the embeddings is trained here, at `data`"),
+    ];
+    assert_eq!(labels, [("described", ""), there[0], there[1]]);
+}
+
+#[test]
+fn embeddings_by_an_encoder_that_has_not_seen_the_photographs_are_not_reported() {
+    let encode = format!("encode described {{ from eyes; init model; {FEATURES} }}\n");
+    let imagenet = format!(
+        "weights imagenet {{ file \"a.safetensors\" }}\nencode clean {{ from eyes; init imagenet; {FEATURES} }}\n"
+    );
+    for (way, stages) in [
+        ("ImageNet", format!("{imagenet}{}", READING.replace("described", "clean"))),
+        ("a network that does not read them", format!("{TRAIN}{encode}{}", READING.replace("late", "shallow-cnn"))),
+        (
+            "others under the same name",
+            format!(
+                "{TRAIN}{encode}{imagenet}{}{}",
+                "join stale { patches folds.train; embeddings described; as whole }\n",
+                READING.replace("described", "clean").replace("patches folds.train", "patches stale")
+            ),
+        ),
+        ("left out", format!("{TRAIN}{}{READING}", encode.replace("init", "except folds.train folds.valid; init"))),
+        (
+            "cross-fitted",
+            format!(
+                "cross-encode described {{ photographs eyes; patches folds.train; network shallow-cnn }}\n{READING}"
+            ),
+        ),
+    ] {
+        assert_eq!(codes(&check(&stages).0), [""; 0], "{way}\n{stages}");
+    }
+}
+
+#[test]
+fn an_encoder_is_a_part_of_the_model_that_reads_its_embeddings() {
+    let encode = format!("encode described {{ from eyes; init model; {FEATURES} }}\n");
+    let on_valid = TRAIN
+        .replace("folds.train", "folds.swap")
+        .replace("folds.valid", "folds.train")
+        .replace("folds.swap", "folds.valid");
+    assert_eq!(
+        codes(&check(&format!("{on_valid}{encode}{READING}")).0),
+        ["fitted-on"],
+        "chosen on what it was trained on"
+    );
+    let on_all = TRAIN.replace("data folds.train", "data patches").replace("valid folds.valid", "valid folds.test");
+    let found = check(&format!("{on_all}{encode}{READING}join tested {{ patches folds.test; embeddings described; as whole }}\neval scores {{ model second; data tested }}")).0;
+    assert!(codes(&found).contains(&"test-in-training"), "{found:#?}");
 }

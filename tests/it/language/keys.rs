@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 29] = [
+const STAGES: [&str; 32] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -37,8 +37,11 @@ const STAGES: [&str; 29] = [
     "spread @table { of @scores @plain }",
     "pool @pooled { of @scores @plain; data @folds.test }",
     "encode @described { from @fundus; init @imagenet; network resnet18 to=layer3; side 256 }",
+    "combine @combined { of @described }",
     "join @joined { patches @folds.test; embeddings @described; as whole; control other }",
     "predict @told { model @classifier; data @joined }",
+    "join @crossed { patches @joined; embeddings @combined; as other }",
+    "predict @foretold { model @classifier; data @crossed }",
     "export @pictures { from @folds.test }",
     "predict @guesses { model @classifier; thresholds @cuts; data @folds.test }",
     "predict @guessed { model @classifier; data @folds.test; tta dihedral }",

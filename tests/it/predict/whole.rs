@@ -137,13 +137,11 @@ fn missing_and_other_embeddings_are_refused() {
     let other = "    encode others { from eyes; init first; network shallow-cnn to=features; side 64 }
     join mixed { patches folds.test; embeddings others; as whole }
     eval wrong { model classifier; data mixed }
-    encode whole { from eyes; init first; network shallow-cnn }
+    encode whole { from eyes; init first; network shallow-cnn to=feature }
 }
 ";
     let text = space.read("pipeline.kdl").trim_end().trim_end_matches('}').to_owned();
     space.write("pipeline.kdl", text + other);
-    space.macula("check pipeline.kdl").code(2).says(&["no-tap", "`network shallow-cnn to=features`"]);
-    space.edit("pipeline.kdl", "network shallow-cnn }\n}", "network shallow-cnn to=feature }\n}");
     space.macula("check pipeline.kdl").code(2).says(&["has no tap `feature`", "did you mean `features`?"]);
     space.edit("pipeline.kdl", "to=feature }", "to=features }");
     let said = space.macula("run pipeline.kdl wrong").code(1);
