@@ -131,6 +131,11 @@ fn continued(text: &str) -> String {
     shown::lines(text).replace('\n', "\n    ")
 }
 
+/// Prints a warning on stderr.
+pub(super) fn warn(code: &str, text: &str) {
+    out::talk(&out::message(&format!("warning[{code}]: {}\n", shown::line(text))));
+}
+
 /// Reports problems of remotes on stderr; the command continued without them.
 pub fn warn_of(troubles: &[Trouble]) {
     for Trouble { text, hint, .. } in troubles {

@@ -7,11 +7,15 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 
 use super::artifact::{self, StageArtifact};
-use super::{Exit, Failure, PipelineArguments, load};
+use super::provenance::of_model;
+use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::disk;
+use crate::data::provenance::Provenance;
+use crate::learn::model::{Classifier, DESCRIPTION, ModelInfo};
 use crate::progress::out;
 use crate::progress::table::{bytes, counted};
 use crate::run::Host;
+use crate::stage::StageError;
 use crate::store::{Entry, Location, Objects, StoreError, as_path};
 
 /// The arguments of `macula get`.
@@ -29,6 +33,9 @@ pub struct Arguments {
     /// Hard-link to the store if possible: copies nothing, but the files must not be changed
     #[arg(long)]
     link: bool,
+    /// Add to a model the digests of the photographs and patients that it was trained on, which tell who took part
+    #[arg(long)]
+    with_provenance: bool,
 }
 
 /// Writes a stage's output as files.
@@ -47,6 +54,7 @@ pub fn get(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         return Err(Failure::user(format!("`{shown}` is not empty"))
             .hint("name another folder, or use `--force` to write into it"));
     }
+    let provenance = if arguments.with_provenance { Some(provenance(host, &loaded, &artifact)?) } else { None };
     let files = files(&artifact, &folder)?;
     let way = if arguments.link { FileMode::Link } else { FileMode::Copy };
     let mut names = BTreeMap::new();
@@ -64,11 +72,45 @@ pub fn get(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         place(&loaded.store.objects, entry, path, way)?;
     }
+    if let Some(provenance) = provenance {
+        describe(&artifact, &loaded.store.objects, &folder, provenance)?;
+    }
     let size = bytes(files.iter().map(|(_, entry)| entry.size).sum());
     let said = format!("{}, {size}, in {shown}\n", counted(files.len() as u64, "file", "files"));
     out::say(&said);
     Ok(Exit::Done)
 }
+
+/// What a model has seen.
+fn provenance(host: &Host, loaded: &Loaded, artifact: &StageArtifact) -> Result<Provenance, Failure> {
+    let stage = &artifact.stage;
+    if !artifact.typed().any(|(output, _)| output.ty == MODEL) {
+        let text = format!("`{}` is not a model, so it has no provenance", stage.name);
+        return Err(Failure::user(text).hint("omit `--with-provenance`, or name a `train` stage"));
+    }
+    if artifact.outdated {
+        let text = format!(
+            "the pipeline has changed since `{}` was trained, so what it was trained on is not known",
+            stage.name
+        );
+        return Err(Failure::user(text)
+            .hint(format!("run `macula run {} {}` to train it with the current file", loaded.file, stage.name)));
+    }
+    of_model(host, loaded, &stage.name)
+}
+
+/// Writes the description of a model again, with its provenance.
+fn describe(artifact: &StageArtifact, objects: &Objects, folder: &Path, provenance: Provenance) -> Result<(), Failure> {
+    let Some((output, tree)) = artifact.typed().find(|(output, _)| output.ty == MODEL) else { return Ok(()) };
+    let below = artifact.folder_of(&output.port).map_or_else(|| folder.to_owned(), |port| folder.join(port));
+    let info = ModelInfo { provenance: Some(provenance), ..Classifier::info(tree, objects)? };
+    let json = serde_json::to_vec_pretty(&info).map_err(|error| StageError::Bug(error.to_string()))?;
+    let path = below.join(DESCRIPTION);
+    Ok(disk::write_lightly(&path, &json).map_err(StoreError::disk("write", &path))?)
+}
+
+/// Type of a trained model.
+const MODEL: &str = "model";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileMode {

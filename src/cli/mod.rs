@@ -30,6 +30,7 @@ mod paths;
 pub mod pictures;
 pub mod plan;
 pub mod predict;
+mod provenance;
 pub mod pull;
 pub mod push;
 pub mod rebuild;

@@ -34,6 +34,7 @@ pub mod pixel_counts;
 mod png_header;
 pub mod png_image;
 pub mod predictions;
+pub mod provenance;
 pub mod rebalance;
 pub mod relabel;
 pub mod resize;

@@ -6,6 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::mask::Threshold;
+use crate::base::Digest;
+use crate::stage::StageError;
+use crate::store::{Objects, Tree};
 
 /// `set.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,24 @@ impl PhotographFacts {
             value => Threshold::From(value),
         }
     }
+}
+
+/// Digest of a photograph's file in a set, and its patient, if known; [`None`] if the set does not have it.
+///
+/// # Errors
+/// Store errors.
+pub fn file_and_patient(
+    set: &Tree,
+    name: &str,
+    objects: &Objects,
+) -> Result<Option<(Digest, Option<String>)>, StageError> {
+    let file = format!("{name}/photograph.");
+    let Some((_, entry)) = set.under(&file).next() else { return Ok(None) };
+    let missing = || StageError::Bug(format!("photograph `{name}` without `facts.json`"));
+    let facts = objects.read_in(set, &format!("{name}/facts.json"))?.ok_or_else(missing)?;
+    let facts: PhotographFacts =
+        serde_json::from_slice(&facts).map_err(|error| StageError::Bug(format!("photograph `{name}`: {error}")))?;
+    Ok(Some((entry.digest, facts.patient)))
 }
 
 /// A set of a data set's official split.

@@ -16,9 +16,13 @@ use super::tta::Tta;
 use crate::base::Streams;
 use crate::data::embeddings::{EmbeddingsInfo, JoinedEmbeddings};
 use crate::data::patches::PatchSet;
+use crate::data::provenance::Provenance;
 use crate::lang::network::{InputKind, NetworkSpec};
 use crate::stage::{Params, Progress, StageError, Stop, Warning};
 use crate::store::{Objects, Tree};
+
+/// File of a model with its description.
+pub const DESCRIPTION: &str = "model.json";
 
 /// `model.json`: description of a trained classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,9 @@ pub struct ModelInfo {
     pub epochs: u64,
     /// Target that it was trained on.
     pub kernel_path: String,
+    /// What it was trained on; only in copies outside the store that were asked to have it (`macula get --with-provenance`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 impl ModelInfo {
@@ -142,7 +149,7 @@ impl Classifier {
     /// As [`Classifier::read`].
     pub fn info(tree: &Tree, objects: &Objects) -> Result<ModelInfo, StageError> {
         let missing = || StageError::Bug("a model without `model.json`".to_owned());
-        let bytes = objects.read_in(tree, "model.json")?.ok_or_else(missing)?;
+        let bytes = objects.read_in(tree, DESCRIPTION)?.ok_or_else(missing)?;
         serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(format!("`model.json` does not parse: {error}")))
     }
 

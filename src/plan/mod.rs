@@ -10,6 +10,7 @@ pub mod result;
 mod settings;
 mod source;
 pub mod sweep;
+pub mod training_data;
 mod validate;
 pub mod why;
 
@@ -17,5 +18,6 @@ pub use decision::{Decision, Engine, Reused, Task};
 pub use graph::{Graph, StageId};
 pub use result::{Cost, StageResult, StageResults};
 pub use sweep::{Merged, merge};
+pub use training_data::{TrainingData, photograph_sources, training_data};
 pub use validate::validate_params;
 pub use why::{Explanation, Reason, Upgrade, upgrades};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::artifact::{self, StageArtifact};
-use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, provenance};
 use crate::base::threads;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
@@ -70,7 +70,7 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
     let bench = Bench::new(folder.path(), &loaded, info, model, tuned.as_ref().map(|tuned| &tuned.tree))?;
     super::run::listen(host);
-    let scored = watched(host, &bench.stop, || {
+    let mut scored = watched(host, &bench.stop, || {
         let photographs = names.iter().zip(&arguments.photographs);
         let sets = photographs.clone().map(|(name, file)| bench.photograph(name, &host.folder.join(file)));
         let sets: Vec<Tree> = sets.collect::<Result<_, _>>()?;
@@ -92,6 +92,12 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Ok::<_, Failure>(scored)
     })?;
+    let provenance = provenance::of_model(host, &loaded, &classifier.stage.name);
+    for (one, file) in scored.iter_mut().zip(&arguments.photographs) {
+        one.seen = provenance.as_ref().ok().and_then(|known| provenance::purpose(known, &host.folder.join(file)));
+    }
+    let seen: Vec<_> = scored.iter().map(|one| (one.name.as_str(), one.seen)).collect();
+    provenance::say(&classifier.stage.base_name, provenance.as_ref().err(), &seen);
     let told = said::ScoreOrigin {
         file: &loaded.file,
         stage: &classifier.stage.base_name,
@@ -103,6 +109,7 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         preprocess: way.preprocess.iter().map(|step| step.stage.base_name.as_str()).collect(),
         embeddings: said_embeddings(&way, &bench.info),
         note: control_warning(&bench.info).map(|warning| warning.text),
+        provenance: provenance.as_ref().map_err(|failure| failure.text.as_str()),
         out: arguments.out.as_deref(),
     };
     said::say(&told, &scored, arguments.json);

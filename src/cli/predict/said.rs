@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Failure;
 use crate::data::heat::ScoreMap;
+use crate::data::provenance::{DataUse, Provenance};
 use crate::data::table::Columns;
 use crate::learn::evaluation::HALF;
 use crate::learn::tta::Tta;
@@ -19,8 +20,10 @@ use crate::store::{Objects, Tree};
 
 /// A photograph and the scores of its patches.
 pub(super) struct Scored {
-    name: String,
+    pub(super) name: String,
     file: String,
+    /// What the classifier used this photograph for.
+    pub(super) seen: Option<DataUse>,
     patches: u64,
     black: u64,
     scale: u32,
@@ -42,6 +45,7 @@ impl Scored {
         Ok(Self {
             name: name.to_owned(),
             file: file.to_owned(),
+            seen: None,
             patches: map.info.scored,
             black: map.info.black,
             scale: map.info.scale,
@@ -67,6 +71,8 @@ pub(super) struct ScoreOrigin<'a> {
     pub(super) embeddings: Vec<SaidEmbeddings<'a>>,
     /// A reservation about the scores.
     pub(super) note: Option<String>,
+    /// What the classifier has seen, or why that is not known.
+    pub(super) provenance: Result<&'a Provenance, &'a str>,
     pub(super) out: Option<&'a Path>,
 }
 
@@ -216,6 +222,7 @@ fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
             "patches": one.patches,
             "black": one.black,
             "scale": one.scale,
+            "seen": one.seen,
             "classes": classes.collect::<Vec<_>>(),
             "folder": told.out.map(|out| out.join(&one.name)),
         })
@@ -231,6 +238,10 @@ fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
         }).collect::<Vec<_>>(),
         "note": told.note,
         "tta": told.tta.name(),
+        "provenance": match told.provenance {
+            Ok(known) => json!({ "known": true, "photographs": known.photographs(), "weights": known.weights.len() }),
+            Err(reason) => json!({ "known": false, "reason": reason }),
+        },
         "thresholds": {
             "stage": told.tuned.map(|(stage, _)| stage),
             "values": (0..told.classes.len()).map(|class| threshold(told, class)).collect::<Vec<_>>(),

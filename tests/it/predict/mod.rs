@@ -2,10 +2,12 @@
 //! are scored like the pipeline's own.
 
 mod cells;
+mod cross;
 mod maps;
 mod orientations;
 mod refused;
 mod scales;
+mod seen;
 mod whole;
 mod wide;
 

@@ -1,0 +1,124 @@
+//! Patches that a model was fitted on or chosen by, from the graph: those of its own training, of the model it starts from, and of the
+//! encoders of the embeddings that it reads. Knows no store.
+
+use std::collections::BTreeSet;
+
+use super::graph::{Graph, StageId};
+use crate::lang::signature::{CARRIERS, Signature};
+use crate::lang::signatures;
+use crate::lang::spec::{Pipeline, StageSpec};
+use crate::lang::value::Value;
+
+/// Everything that the training of a model read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrainingData<'a> {
+    /// Outputs that it was fitted on.
+    pub fitted: BTreeSet<(StageId, &'a str)>,
+    /// Outputs that it was chosen by.
+    pub chosen: BTreeSet<(StageId, &'a str)>,
+    /// Sources of weights, whose own training is unknown.
+    pub weights: BTreeSet<StageId>,
+}
+
+/// What the training of the model at `model` read.
+#[must_use]
+pub fn training_data<'a>(pipeline: &'a Pipeline, graph: &'a Graph, model: StageId) -> TrainingData<'a> {
+    let mut found = TrainingData::default();
+    let mut reached = BTreeSet::from([model]);
+    let mut todo = vec![model];
+    while let Some(at) = todo.pop() {
+        let stage = &pipeline.stages[at.0];
+        if stage.inputs.is_empty() {
+            found.weights.insert(at);
+        }
+        let signature = signature(stage);
+        for (port, source, out) in read(pipeline, graph, at) {
+            if !carries(pipeline, source, out) {
+                todo.extend(reached.insert(source).then_some(source));
+                continue;
+            }
+            match signature.and_then(|signature| signature.input(port)) {
+                Some(port) if port.fits() => found.fitted.insert((source, out)),
+                Some(port) if port.chooses() => found.chosen.insert((source, out)),
+                _ => continue,
+            };
+            for encoder in encoders(pipeline, graph, stage, source) {
+                todo.extend(reached.insert(encoder).then_some(encoder));
+            }
+        }
+    }
+    found
+}
+
+/// Sources of the photographs that an output of patches or photographs was made from.
+#[must_use]
+pub fn photograph_sources(pipeline: &Pipeline, graph: &Graph, stage: StageId) -> BTreeSet<StageId> {
+    let is_source = |at: &StageId| !above(pipeline, graph, *at).any(|_| true);
+    carriers(pipeline, graph, stage).into_iter().filter(is_source).collect()
+}
+
+/// Stages with the embeddings that the network of `stage` reads, of the patches that come from `source`.
+fn encoders(pipeline: &Pipeline, graph: &Graph, stage: &StageSpec, source: StageId) -> BTreeSet<StageId> {
+    let networks = stage.params.values().filter_map(|param| match &param.value {
+        Value::Network(network) => Some(network.embeddings()),
+        _ => None,
+    });
+    let names: BTreeSet<String> = networks.flatten().collect();
+    let (mut found, mut todo) = (BTreeSet::new(), vec![(source, names)]);
+    while let Some((at, mut names)) = todo.pop() {
+        if names.is_empty() {
+            continue;
+        }
+        let joins = given_embeddings(&pipeline.stages[at.0]).is_some_and(|name| names.remove(&name));
+        // Embeddings of an earlier join under the same name are replaced.
+        for (_, source, out) in read(pipeline, graph, at) {
+            if carries(pipeline, source, out) {
+                todo.push((source, names.clone()));
+            } else if joins {
+                found.insert(source);
+            }
+        }
+    }
+    found
+}
+
+/// The name of the embeddings that a stage gives its patches.
+fn given_embeddings(stage: &StageSpec) -> Option<String> {
+    let given = signature(stage)?.outputs.iter().find_map(|out| stage.value(out.embeddings.as_ref()?));
+    given.map(ToString::to_string)
+}
+
+/// The stage, and all stages that its patches or photographs went through.
+fn carriers(pipeline: &Pipeline, graph: &Graph, stage: StageId) -> BTreeSet<StageId> {
+    let mut reached = BTreeSet::from([stage]);
+    let mut todo = vec![stage];
+    while let Some(at) = todo.pop() {
+        todo.extend(above(pipeline, graph, at).filter(|source| reached.insert(*source)));
+    }
+    reached
+}
+
+/// The stages whose patches or photographs a stage passes on.
+fn above<'a>(pipeline: &'a Pipeline, graph: &'a Graph, at: StageId) -> impl Iterator<Item = StageId> + 'a {
+    read(pipeline, graph, at).filter(|(_, source, out)| carries(pipeline, *source, out)).map(|(_, source, _)| source)
+}
+
+/// What a stage reads: its port, and the stage and output at that port.
+fn read<'a>(
+    pipeline: &'a Pipeline,
+    graph: &'a Graph,
+    at: StageId,
+) -> impl Iterator<Item = (&'a str, StageId, &'a str)> + 'a {
+    let inputs = pipeline.stages[at.0].inputs.iter();
+    let given = inputs.flat_map(|input| input.from.iter().map(move |from| (input.port.as_str(), from)));
+    given.filter_map(|(port, from)| Some((port, graph.find(&from.stage)?, from.port.as_str())))
+}
+
+fn carries(pipeline: &Pipeline, stage: StageId, out: &str) -> bool {
+    let outputs = &pipeline.stages[stage.0].outputs;
+    outputs.iter().any(|output| output.port == out && CARRIERS.contains(&output.ty.as_str()))
+}
+
+fn signature(stage: &StageSpec) -> Option<&'static Signature> {
+    signatures().iter().find(|signature| signature.name == stage.stage_type)
+}
