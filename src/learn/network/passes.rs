@@ -77,8 +77,8 @@ impl Network {
                 let running = &mut self.running;
                 let training = &mut Training::new(&self.program, running, &source, dropout);
                 let mode = TapeMode::Training(training);
-                let logits = tape.forward(&self.program, &plan.extents, &self.flat, &input, frozen, mode);
-                let logits = logits.map_err(candle)?;
+                let sent = tape.sent(&self.program, &self.flat, frozen).map_err(candle)?;
+                let logits = sent.forward(&self.program, &plan.extents, &input, mode).map_err(candle)?;
                 self.due = Some(DuePass::Candle(frozen.to_vec()));
                 self.changed();
                 Ok(logits)
@@ -172,7 +172,12 @@ impl Network {
             NetworkEngine::Candle(tape) => {
                 let frozen = vec![true; self.program.parameters.len()];
                 let mode = TapeMode::Evaluation(&self.running);
-                let values = sync::lock(tape).forward(&self.program, &plan.extents, &self.flat, input, &frozen, mode);
+                let mut tape = sync::lock(tape);
+                let sent = tape.sent(&self.program, &self.flat, &frozen).map_err(candle)?;
+                // On a GPU, one pass at a time. On the CPU not under the lock: a thread that waits for others in here may be given another
+                // photograph and would deadlock.
+                let _alone = (!sent.device.is_cpu()).then_some(tape);
+                let values = sent.forward(&self.program, &plan.extents, input, mode);
                 values.and_then(|values| values.flatten_all()?.to_vec1()).map_err(candle)?
             }
             NetworkEngine::Kernels => {
@@ -232,7 +237,8 @@ impl Network {
             let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
             let mut training = Training::new(&self.program, running, &source, dropout);
             let mode = TapeMode::Training(&mut training);
-            tape.forward(&self.program, &plan.extents, &self.flat, input, &frozen, mode).map_err(candle)?;
+            let sent = tape.sent(&self.program, &self.flat, &frozen).map_err(candle)?;
+            sent.forward(&self.program, &plan.extents, input, mode).map_err(candle)?;
             return Ok(training.observed);
         }
         let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };

@@ -96,56 +96,14 @@ impl Tape {
         self.outdated = true;
     }
 
-    /// Logits (N x classes, f32 on the CPU), on the tape in training mode.
-    pub(super) fn forward(
-        &mut self,
-        program: &Program,
-        extents: &[Extent],
-        flat: &[f32],
-        input: &NetworkInput,
-        frozen: &[bool],
-        mut mode: TapeMode,
-    ) -> Result<Tensor> {
+    /// Parameters for a pass, those of `flat`; with several threads, computing it needs no lock.
+    pub(super) fn sent(&mut self, program: &Program, flat: &[f32], frozen: &[bool]) -> Result<SentParameters> {
         self.send(program, flat)?;
         let on_tape = |(variable, frozen): (&Var, &bool)| {
             Some(if *frozen { variable.as_tensor().detach() } else { variable.as_tensor().clone() })
         };
-        let parameters: Vec<Option<Tensor>> = self.parameters.iter().zip(frozen).map(on_tape).collect();
-        let pixels = match input {
-            NetworkInput::Pixels(pixels) => (*pixels).clone(),
-            NetworkInput::Joined(batch) => batch.pixels.clone(),
-            NetworkInput::Stored(views) => {
-                let size = views.stored.size;
-                Tensor::from_vec(views.pixels(), (views.changes.len(), size, size, 3), &Device::Cpu)?
-            }
-        };
-        let pixels = pixels.to_device(&self.device)?.to_dtype(self.dtype)?.permute((0, 3, 1, 2))?.contiguous()?;
-        let images = pixels.dim(0)?;
-        let mut left = program.uses.clone();
-        let mut values: Vec<Option<Tensor>> = vec![None; program.uses.len()];
-        values[0] = Some(pixels);
-        for (JoinedValue { extent, value, .. }, floats) in program.joined.iter().zip(input.joined()) {
-            let shape = (images, extent.height, extent.width, extent.channels);
-            let floats = Tensor::from_slice(floats, shape, &Device::Cpu)?.to_device(&self.device)?;
-            values[*value] = Some(floats.to_dtype(self.dtype)?.permute((0, 3, 1, 2))?.contiguous()?);
-        }
-        for step in &program.steps {
-            let (values_here, mode) = (&values, mode.again());
-            let mut here = OnTape { program, extents, step, values: values_here, parameters: &parameters, mode };
-            let x = here.value(step.input).clone();
-            let y = step.op.operation().graph(&mut here, &x)?;
-            values[step.output] = Some(y);
-            for value in step.reads() {
-                left[value] -= 1;
-                if left[value] == 0 {
-                    values[value] = None;
-                }
-            }
-        }
-        let output = values[program.last()].take().expect("the output is kept");
-        // In the order of the kernels, channels last.
-        let output = output.permute((0, 2, 3, 1))?.contiguous()?;
-        output.reshape((images, ()))?.to_dtype(DType::F32)?.to_device(&Device::Cpu)
+        let parameters = self.parameters.iter().zip(frozen).map(on_tape).collect();
+        Ok(SentParameters { device: self.device.clone(), dtype: self.dtype, parameters })
     }
 
     /// Writes the gradients of a backward pass to the host, 0 for frozen parameters.
@@ -195,6 +153,60 @@ impl Tape {
         }
         self.outdated = false;
         Ok(())
+    }
+}
+
+/// Parameters on their device.
+pub(super) struct SentParameters {
+    pub(super) device: Device,
+    dtype: DType,
+    parameters: Vec<Option<Tensor>>,
+}
+
+impl SentParameters {
+    /// Logits (N x classes, f32 on the CPU), on the tape in training mode.
+    pub(super) fn forward(
+        &self,
+        program: &Program,
+        extents: &[Extent],
+        input: &NetworkInput,
+        mut mode: TapeMode,
+    ) -> Result<Tensor> {
+        let pixels = match input {
+            NetworkInput::Pixels(pixels) => (*pixels).clone(),
+            NetworkInput::Joined(batch) => batch.pixels.clone(),
+            NetworkInput::Stored(views) => {
+                let size = views.stored.size;
+                Tensor::from_vec(views.pixels(), (views.changes.len(), size, size, 3), &Device::Cpu)?
+            }
+        };
+        let pixels = pixels.to_device(&self.device)?.to_dtype(self.dtype)?.permute((0, 3, 1, 2))?.contiguous()?;
+        let images = pixels.dim(0)?;
+        let mut left = program.uses.clone();
+        let mut values: Vec<Option<Tensor>> = vec![None; program.uses.len()];
+        values[0] = Some(pixels);
+        for (JoinedValue { extent, value, .. }, floats) in program.joined.iter().zip(input.joined()) {
+            let shape = (images, extent.height, extent.width, extent.channels);
+            let floats = Tensor::from_slice(floats, shape, &Device::Cpu)?.to_device(&self.device)?;
+            values[*value] = Some(floats.to_dtype(self.dtype)?.permute((0, 3, 1, 2))?.contiguous()?);
+        }
+        for step in &program.steps {
+            let (values_here, mode) = (&values, mode.again());
+            let mut here = OnTape { program, extents, step, values: values_here, parameters: &self.parameters, mode };
+            let x = here.value(step.input).clone();
+            let y = step.op.operation().graph(&mut here, &x)?;
+            values[step.output] = Some(y);
+            for value in step.reads() {
+                left[value] -= 1;
+                if left[value] == 0 {
+                    values[value] = None;
+                }
+            }
+        }
+        let output = values[program.last()].take().expect("the output is kept");
+        // In the order of the kernels, channels last.
+        let output = output.permute((0, 2, 3, 1))?.contiguous()?;
+        output.reshape((images, ()))?.to_dtype(DType::F32)?.to_device(&Device::Cpu)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Networks computed by candle in f64, which say what every operation means: the kernels in f32 and `PyTorch` against them.
 
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use candle_core::{DType, Device, Tensor, Var};
-use macula::base::Streams;
+use macula::base::{Streams, threads};
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
 use macula::learn::network::{Missing, Network, Weights};
@@ -218,6 +221,25 @@ fn nan_stays_nan_in_maxima_and_rectifiers() {
         let (logits, _) = pooled(layer, values.clone(), 4);
         assert!(logits.iter().all(|logit| logit.is_nan()), "{layer}: {logits:?}");
     }
+}
+
+/// A thread of a pool that waits for the pool takes over other work: here another pass of the same network, as heat maps of several
+/// photographs do.
+#[test]
+fn threads_of_a_pool_share_a_network_without_waiting_for_themselves() {
+    let spec = builtin_network("resnet18").expect("it is described");
+    let network = network(&spec, 64).on_candle(Device::Cpu, DType::F32);
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let pool = threads::pool(2).expect("a pool");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| pool.install(|| network.forward(&pixels(4, 64, 64)).expect("a forward pass")));
+            }
+        });
+        sender.send(())
+    });
+    receiver.recv_timeout(Duration::from_secs(300)).expect("no thread waits for itself");
 }
 
 #[test]
