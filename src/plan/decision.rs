@@ -17,7 +17,7 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, EVERYWHERE, Found, Manifest, RemoteHit, ReusedItems, Store, Tree};
+use crate::store::{Absent, Accept, EVERYWHERE, Found, ItemHit, Manifest, RemoteHit, ReusedItems, Store, Tree};
 
 /// The engine, with everything that it decides from.
 pub struct Engine<'a> {
@@ -227,7 +227,7 @@ impl<'a> Engine<'a> {
                 let mut task = Task { manifest, key, inputs, absent, items: None };
                 if let Work::Map { .. } = implementation.work {
                     let items = self.items(id, &task)?;
-                    let there = items.iter().filter(|(_, _, tree)| tree.is_some()).count();
+                    let there = items.iter().filter(|(_, _, hit)| hit.is_some()).count();
                     task.items = Some(ReusedItems { reused: there as u64, total: items.len() as u64 });
                 }
                 Ok(Decision::Run(Box::new(task)))
@@ -265,7 +265,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// Those of listing the items or reading the segment.
-    pub fn items(&self, id: StageId, task: &Task) -> Result<Vec<(Item, Digest, Option<Tree>)>, StageError> {
+    pub fn items(&self, id: StageId, task: &Task) -> Result<Vec<(Item, Digest, Option<ItemHit>)>, StageError> {
         let (stage, implementation) = (self.stage(id), self.implementation(id));
         let Work::Map { items, .. } = implementation.work else { return Ok(Vec::new()) };
         let params = params(stage);
@@ -284,8 +284,8 @@ impl<'a> Engine<'a> {
         let target = keys::target(stage, implementation);
         let found = items(&ctx)?.into_par_iter().map(|item| {
             let key = keys::item(&common, &item);
-            let tree = results.find(&key, &target, self.accept);
-            (item, key, tree)
+            let hit = results.find(&key, &target, self.accept);
+            (item, key, hit)
         });
         Ok(found.collect())
     }

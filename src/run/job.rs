@@ -12,7 +12,7 @@ use tracing::field::Empty;
 
 use super::context::{RunContext, guarded, panicked};
 use super::events::{Event, StageProgress};
-use super::map;
+use super::map::{self, MapResults};
 use super::status::resume_after_stop;
 use crate::plan::{Cost, Reused, StageId, StageResult, Task, keys, recipe};
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};
@@ -183,10 +183,12 @@ fn compute(shared: &RunContext, id: StageId, task: &Task, partial: &Path, stop: 
         }
         Work::Map { one, gather, .. } => {
             let clock = Instant::now();
-            let (results, computed) = map::run(shared, id, task, &ctx, one)?;
+            let MapResults { items: results, computed, target } = map::run(shared, id, task, &ctx, one)?;
             Span::current().record("items", computed);
             let of_items = clock.elapsed().as_secs_f64();
-            let outcome = guarded(shared, || gather(&ctx, &results))?;
+            let mut outcome = guarded(shared, || gather(&ctx, &results))?;
+            // A result is as reproducible as its least reproducible item.
+            outcome.target = outcome.target.or(target);
             Ok(Computed { outcome, items: Some(ComputedItems { computed, total: results.len() as u64 }), of_items })
         }
         Work::Source(_) => Err(StageError::Bug("a source has no job".into())),

@@ -10,8 +10,8 @@ use super::context::{RunContext, guarded};
 use super::no_thread;
 use crate::base::{Digest, threads};
 use crate::plan::{StageId, Task, decision, keys};
-use crate::stage::{Ctx, Item, StageError};
-use crate::store::{ItemRecord, Segment, Tree};
+use crate::stage::{Ctx, Item, ItemResult, StageError, combined_target};
+use crate::store::{ItemHit, ItemRecord, Segment, Tree};
 
 /// Results are flushed to disk together, after at most this time and this many.
 const GROUP_TIME: Duration = Duration::from_secs(1);
@@ -23,24 +23,34 @@ const MOST_FAILURES: usize = 50;
 /// How many of them are reported.
 const MOST_REPORTED: usize = 10;
 
-type One = fn(&Ctx, &Item) -> Result<Tree, StageError>;
+type One = fn(&Ctx, &Item) -> Result<ItemResult, StageError>;
 
-/// Computes the missing items. Returns all results in the items' order and the number of computed ones. An item with an
-/// error of its own (a damaged photograph) does not stop the others: all such errors are reported together.
+/// Results of all items.
+pub(super) struct MapResults {
+    /// Items and their files, in the items' order.
+    pub(super) items: Vec<(Item, Tree)>,
+    /// Number of items computed here.
+    pub(super) computed: u64,
+    /// Targets that the items were computed on, here or earlier; [`None`] without items.
+    pub(super) target: Option<String>,
+}
+
+/// Computes the missing items. An item with an error of its own (a damaged photograph) does not stop the others: all such
+/// errors are reported together.
 pub(super) fn run(
     shared: &RunContext,
     id: StageId,
     task: &Task,
     ctx: &Ctx,
     one: One,
-) -> Result<(Vec<(Item, Tree)>, u64), StageError> {
+) -> Result<MapResults, StageError> {
     let engine = shared.engine;
     let mut items = engine.items(id, task)?;
     let target = keys::target(engine.stage(id), engine.implementation(id));
     let params = decision::item_params(engine.stage(id), engine.implementation(id));
     let of_item = Ctx { params: &params, streams: engine.streams(id), ..*ctx };
     let mut segment = engine.store.segment(&engine.of_items(id)?)?;
-    let mut results: Vec<Option<Tree>> = items.iter_mut().map(|(_, _, tree)| tree.take()).collect();
+    let mut results: Vec<Option<ItemHit>> = items.iter_mut().map(|(_, _, hit)| hit.take()).collect();
     let open: Vec<usize> = (0..items.len()).filter(|&at| results[at].is_none()).collect();
     let total = items.len() as u64;
     let mut failures = Vec::new();
@@ -64,8 +74,8 @@ pub(super) fn run(
                     let share = shared.budget.take(item.bytes_in_flight);
                     let result = guarded(shared, || one(of_item, item));
                     drop(share);
-                    if let (Ok(tree), false) = (&result, span.is_disabled()) {
-                        span.record("bytes", tree.size());
+                    if let (Ok(result), false) = (&result, span.is_disabled()) {
+                        span.record("bytes", result.tree.size());
                     }
                     if result.as_ref().is_err_and(|error| !is_of_item(error)) {
                         halt.store(true, Ordering::SeqCst);
@@ -83,14 +93,18 @@ pub(super) fn run(
         }
         drop(sender);
         let mut done = total - open.len() as u64;
-        let mut commit = |group: Vec<(usize, Tree)>| {
-            let records = group.iter().map(|(at, tree)| {
+        let mut commit = |group: Vec<(usize, ItemResult)>| {
+            let hit = |(at, result): (usize, ItemResult)| {
+                (at, ItemHit { tree: result.tree, target: result.target.unwrap_or_else(|| target.clone()) })
+            };
+            let group: Vec<(usize, ItemHit)> = group.into_iter().map(hit).collect();
+            let records = group.iter().map(|(at, hit)| {
                 let (item, key, _) = &items[*at];
-                record(item, key, &target, tree)
+                record(item, key, hit)
             });
             let records: Vec<ItemRecord> = records.collect();
-            for (at, tree) in group {
-                results[at] = Some(tree);
+            for (at, hit) in group {
+                results[at] = Some(hit);
             }
             store(shared, &mut segment, &records)
         };
@@ -108,10 +122,12 @@ pub(super) fn run(
     }
     ctx.stop.check()?;
     let computed = open.len() as u64;
-    let results: Option<Vec<(Item, Tree)>> =
-        items.into_iter().zip(results).map(|((item, ..), tree)| Some((item, tree?))).collect();
+    let results: Option<Vec<ItemHit>> = results.into_iter().collect();
     let results = results.ok_or_else(|| StageError::Bug("an item has no result".into()))?;
-    Ok((results, computed))
+    let target = combined_target(results.iter().map(|hit| hit.target.as_str()));
+    let target = (!results.is_empty()).then_some(target);
+    let items = items.into_iter().zip(results).map(|((item, ..), hit)| (item, hit.tree)).collect();
+    Ok(MapResults { items, computed, target })
 }
 
 /// Whether the error is that of a single item.
@@ -146,10 +162,10 @@ fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> 
 
 /// Receives results and commits them in groups. Returns the errors; finished results are committed in any case.
 fn collect(
-    receiver: &Receiver<(usize, Result<Tree, StageError>)>,
+    receiver: &Receiver<(usize, Result<ItemResult, StageError>)>,
     halt: &AtomicBool,
     mut tell: impl FnMut(),
-    commit: &mut dyn FnMut(Vec<(usize, Tree)>) -> Result<(), StageError>,
+    commit: &mut dyn FnMut(Vec<(usize, ItemResult)>) -> Result<(), StageError>,
 ) -> Vec<(usize, StageError)> {
     let mut failures = Vec::new();
     let mut group = Vec::new();
@@ -159,8 +175,8 @@ fn collect(
         let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
         if let Ok((at, result)) = message {
             match result {
-                Ok(tree) => {
-                    group.push((at, tree));
+                Ok(result) => {
+                    group.push((at, result));
                     tell();
                 }
                 Err(error) => {
@@ -185,8 +201,8 @@ fn collect(
     }
 }
 
-fn record(item: &Item, key: &Digest, target: &str, tree: &Tree) -> ItemRecord {
-    ItemRecord { key: *key, name: item.name.clone(), target: target.to_owned(), tree: tree.clone() }
+fn record(item: &Item, key: &Digest, hit: &ItemHit) -> ItemRecord {
+    ItemRecord { key: *key, name: item.name.clone(), target: hit.target.clone(), tree: hit.tree.clone() }
 }
 
 fn store(shared: &RunContext, segment: &mut Segment, records: &[ItemRecord]) -> Result<(), StageError> {

@@ -1,6 +1,6 @@
 //! How reproducible the output of an implementation is. Knows no implementation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lang::value::Value;
 
@@ -42,5 +42,35 @@ impl Determinism {
             Self::PathExact { .. } => "path-exact",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+/// Between the targets of a result whose parts were computed on different ones.
+const AND: &str = "+";
+
+/// Target of a result whose parts were computed on these targets. A part may have several itself.
+#[must_use]
+pub fn combined_target<'a>(targets: impl IntoIterator<Item = &'a str>) -> String {
+    let parts: BTreeSet<&str> = targets.into_iter().flat_map(|target| target.split(AND)).collect();
+    parts.into_iter().collect::<Vec<_>>().join(AND)
+}
+
+/// Whether parts of a result were computed on different targets, so that its bytes depend on which.
+#[must_use]
+pub fn is_combined(target: &str) -> bool {
+    target.contains(AND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_on_one_target_have_that_target_and_others_have_all() {
+        assert_eq!(combined_target(["cpu-avx2", "cpu-avx2"]), "cpu-avx2");
+        let both = combined_target(["cpu-avx2", "candle-cpu"]);
+        assert_eq!(both, "candle-cpu+cpu-avx2");
+        assert_eq!(combined_target([both.as_str(), "cpu-avx2"]), both);
+        assert!(is_combined(&both) && !is_combined("cpu-avx2"));
     }
 }

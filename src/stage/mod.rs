@@ -1,6 +1,7 @@
 //! The contract between runner and stages. The runner names no stage, and a stage does not know the runner.
 
 mod determinism;
+mod item;
 mod progress;
 mod settings;
 
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::determinism::{Determinism, Tolerance};
+pub use self::determinism::{Determinism, Tolerance, combined_target, is_combined};
+pub use self::item::{Item, ItemResult};
 pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resume, resume_note};
 pub use self::settings::StageSettings;
 use crate::base::Streams;
@@ -97,7 +99,7 @@ pub enum Work {
         /// The items of the inputs, in the order of the result.
         items: fn(&Ctx) -> Result<Vec<Item>, StageError>,
         /// Computes one item, using only the parameters, the streams and the item. Called from several threads.
-        one: fn(&Ctx, &Item) -> Result<Tree, StageError>,
+        one: fn(&Ctx, &Item) -> Result<ItemResult, StageError>,
         /// Combines all results into one outcome.
         gather: Gather,
         /// Parameters that only select the items and do not affect their results: they are not part of the items' keys,
@@ -125,17 +127,6 @@ pub struct Code {
 
 /// Combines the results of all items, in the order of the items.
 pub type Gather = fn(&Ctx, &[(Item, Tree)]) -> Result<Outcome, StageError>;
-
-/// One item of a map stage: a name and the data that its result is computed from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Its name (`IDRiD_01`).
-    pub name: String,
-    /// Everything that its result depends on.
-    pub tree: Tree,
-    /// Estimated peak bytes while the item is processed; charged against `Options::memory` (bytes). 0 if negligible.
-    pub bytes_in_flight: u64,
-}
 
 /// Files outside the store, as sources see them. Digests are cached as far as modification times allow.
 pub trait Files {
@@ -264,7 +255,8 @@ pub struct Outcome {
     pub outputs: BTreeMap<String, Tree>,
     /// Summary for the user; stored with the outputs and shown again when the result is reused.
     pub summary: Summary,
-    /// Target that it was computed on, if that is not the one that [`Determinism::PathExact`] names: work resumed on another target.
+    /// Target that it was computed on, if that may differ from the one that [`Determinism::PathExact`] names: work resumed on another
+    /// target, or a device that was chosen after its inputs were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }

@@ -21,7 +21,8 @@ use crate::learn::model::Classifier;
 use crate::learn::network::{Missing, WeightsHeader, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::stage::{
-    Ctx, Determinism, Implementation, Inputs, Item, Outcome, Params, StageError, Summary, Tolerance, Warning, Work,
+    Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Outcome, Params, StageError, Summary, Tolerance,
+    Warning, Work,
 };
 use crate::store::{Entry, Objects, Tree};
 
@@ -149,7 +150,7 @@ fn outputs(network: &NetworkSpec, init: &Tree, objects: &Objects) -> Result<Opti
 }
 
 /// Values of one photograph.
-fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     ctx.stop.check()?;
     let missing = || StageError::Bug("an item without weights".to_owned());
     let weights = item.tree.get(WEIGHTS).ok_or_else(missing)?;
@@ -165,7 +166,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         let (shard, side) = (item.tree.get(SHARD).ok_or_else(missing)?, cells.size + 2 * cells.margin);
         let shard = Shard::open_pixels(shard, &item.name, side, ctx.objects)?;
         let (info, values) = encoder.encode_patches(&item.name, &shard, &cells)?;
-        return written(&info, &values, ctx.objects);
+        return Ok(written(&info, &values, ctx.objects)?.into());
     }
     let encoder = Encoder::held(&settings, weights, ctx.objects)?;
     let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
@@ -174,7 +175,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let (info, values) = encoder.encode(&item.name, &photograph)?;
     let mut tree = written(&info, &values, ctx.objects)?;
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
-    Ok(tree)
+    Ok(tree.into())
 }
 
 fn written(info: &EmbeddingsInfo, values: &[f32], objects: &Objects) -> Result<Tree, StageError> {

@@ -6,7 +6,9 @@ use crate::data::grid::{EdgePolicy, PatchGrid};
 use crate::data::image_issues;
 use crate::data::item;
 use crate::data::patches::SetInfo;
-use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Warning, Work};
+use crate::stage::{
+    Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, StageError, Summary, Table, Warning, Work,
+};
 use crate::store::Tree;
 
 /// The implementation of `extract`.
@@ -43,9 +45,9 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     item::items(ctx.inputs.one("from")?, ctx.objects)
 }
 
-fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     ctx.stop.check()?;
-    extraction::cut(&item.name, &item.tree, &rule(ctx)?, ctx.objects)
+    Ok(extraction::cut(&item.name, &item.tree, &rule(ctx)?, ctx.objects)?.into())
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {

@@ -23,8 +23,8 @@ use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
 use crate::stage::{
-    Ctx, Determinism, Implementation, Inputs, Item, Narrow, Outcome, Params, ReadPart, StageError, Tolerance, Warning,
-    Work,
+    Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Narrow, Outcome, Params, ReadPart, StageError,
+    Tolerance, Warning, Work,
 };
 use crate::store::{Objects, Tree};
 
@@ -150,7 +150,7 @@ fn mapped(ctx: &Ctx, info: &ModelInfo) -> Result<Vec<usize>, StageError> {
 }
 
 /// Map of one photograph: `scores.safetensors`, `map.json`, `patches.parquet`, `overlay.png`, and an image of each class's cells.
-fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     ctx.stop.check()?;
     let mut files = Tree::default();
     for (name, entry) in item.tree.under("model/") {
@@ -207,7 +207,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
     }
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
-    Ok(tree)
+    Ok(tree.into())
 }
 
 /// Table of the scored patches, in the format of predictions: `photograph`, `x`, `y`, and `score.K` of each class.

@@ -14,7 +14,7 @@ use crate::data::item::{self, OpenPhotograph};
 use crate::data::mask::Mask;
 use crate::data::photographs::{PhotographFacts, PhotographSet};
 use crate::data::png_image::{PixelFormat, png};
-use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Warning, Work};
+use crate::stage::{Ctx, Determinism, Implementation, Item, ItemResult, Outcome, StageError, Summary, Warning, Work};
 use crate::store::Tree;
 
 /// The implementation of `preprocess`.
@@ -34,7 +34,7 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     item::items(ctx.inputs.one("from")?, ctx.objects)
 }
 
-fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     ctx.stop.check()?;
     let by = ctx.params.count("shrink")?;
     let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
@@ -80,7 +80,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let facts = PhotographFacts { scale: opened.facts.scale * by as u32, mask_from: 1, counted: true, ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     image_issues::write(&issues, &mut tree, ctx.objects)?;
-    Ok(tree)
+    Ok(tree.into())
 }
 
 /// Native lesion pixels outside the changed photograph, per class.

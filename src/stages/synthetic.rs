@@ -6,7 +6,9 @@ use crate::base::figure::noun;
 use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::synthetic::{CLASSES, FundusSpec, Laterality, fundus};
-use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Work};
+use crate::stage::{
+    Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, StageError, Summary, Table, Work,
+};
 use crate::store::Tree;
 
 /// The implementation of `synthetic`.
@@ -53,7 +55,7 @@ fn number_of(name: &str) -> Result<u64, StageError> {
         .ok_or_else(|| StageError::Bug(format!("no synthetic photograph is called `{name}`")))
 }
 
-fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     ctx.stop.check()?;
     let recipe = recipe(ctx)?;
     let made = fundus(&recipe, &ctx.streams, number_of(&item.name)?);
@@ -75,7 +77,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         counted: false,
     };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
-    Ok(tree)
+    Ok(tree.into())
 }
 
 fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {

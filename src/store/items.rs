@@ -37,6 +37,15 @@ pub struct ItemRecord {
     pub tree: Tree,
 }
 
+/// Stored result of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemHit {
+    /// The result.
+    pub tree: Tree,
+    /// The target that it was computed on.
+    pub target: String,
+}
+
 /// The segment of one map stage, read into memory: another process may truncate a torn end, which a mapping would not
 /// survive.
 #[derive(Debug)]
@@ -72,14 +81,14 @@ impl Segment {
 
     /// The result of an item whose objects are all present: for `target`, or for any target if that is accepted.
     #[must_use]
-    pub(super) fn find(&self, objects: &PresenceCheck, key: &Digest, target: &str, accept: Accept) -> Option<Tree> {
+    pub(super) fn find(&self, objects: &PresenceCheck, key: &Digest, target: &str, accept: Accept) -> Option<ItemHit> {
         let from = self.index.partition_point(|(other, _)| other < key);
         let records = self.index[from..].iter().take_while(|(other, _)| other == key);
         let whole = |record: &ItemRecord| record.tree.entries.values().all(|entry| objects.holds(entry));
-        let mut found: BTreeMap<String, Tree> = records
+        let mut found: BTreeMap<String, ItemHit> = records
             .filter_map(|(_, payload)| decode(&self.bytes[payload.clone()]))
             .filter(whole)
-            .map(|record| (record.target, record.tree))
+            .map(|record| (record.target.clone(), ItemHit { tree: record.tree, target: record.target }))
             .collect();
         let own = [target, EVERYWHERE].into_iter().find_map(|target| found.remove(target));
         match accept {
@@ -117,7 +126,7 @@ impl<'a> Results<'a> {
 
     /// The result of an item, if all of its objects are present.
     #[must_use]
-    pub fn find(&self, key: &Digest, target: &str, accept: Accept) -> Option<Tree> {
+    pub fn find(&self, key: &Digest, target: &str, accept: Accept) -> Option<ItemHit> {
         self.segment.find(&self.presence, key, target, accept)
     }
 }

@@ -31,7 +31,7 @@ pub use claim::Claim;
 pub use error::StoreError;
 pub use files::FileDigests;
 pub use inventory::Inventory;
-pub use items::{ItemRecord, Results, Segment};
+pub use items::{ItemHit, ItemRecord, Results, Segment};
 pub use layout::Layout;
 pub use lease::{GcLock, Lease, Leases, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};

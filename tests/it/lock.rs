@@ -160,6 +160,34 @@ fn a_pipeline_computed_by_candle_is_approximate_and_within_the_tolerance_of_the_
     space.macula(&format!("rebuild pipeline.kdl classifier {sets}")).code(0).says(&["approximate", "same bytes"]);
 }
 
+#[test]
+fn maps_continued_on_another_device_have_the_class_of_the_weakest() {
+    let space = Space::with(NETWORKS);
+    space.macula("run pipeline.kdl maps --set maps.device=candle").code(0);
+    space.macula("run pipeline.kdl").code(0);
+    // One photograph's map is there, by candle.
+    space.write("pipeline.kdl", &NETWORKS.replace(" only folds.test;", ""));
+    space.macula("run pipeline.kdl").code(0);
+    space.macula("lock pipeline.kdl").code(0);
+    let text = space.read("n.lock.kdl");
+    let class = |stage: &str| {
+        let rest = &text[text.find(&format!("    stage {stage} {{")).expect("the stage")..];
+        let line = rest.lines().find(|line| line.contains("implementation")).expect("its implementation");
+        line[line.find("class=").expect("its class")..].to_owned()
+    };
+    assert!(class("scores").starts_with("class=path-exact on=cpu-"), "{}", class("scores"));
+    assert!(
+        class("maps").starts_with("class=approximate on=\"candle-cpu+cpu-")
+            || class("maps").starts_with("class=approximate on=candle-cpu+cpu-"),
+        "{}",
+        class("maps")
+    );
+    // `--exact` takes no map of another device.
+    space.macula("run --exact pipeline.kdl").code(0);
+    space.macula("lock pipeline.kdl").code(0);
+    assert!(!space.read("n.lock.kdl").contains("class=approximate"));
+}
+
 /// Replaces the first line of a stage in the lock file that starts with `line`.
 fn tamper(space: &Space, stage: &str, line: &str, to: &str) {
     tamper_in(space, "p.lock.kdl", stage, line, to);

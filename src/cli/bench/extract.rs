@@ -87,7 +87,7 @@ impl<'a> Items<'a> {
         let Work::Map { one, .. } = self.implementation.work else {
             return Err(StageError::Bug("no map stage".to_owned()));
         };
-        one(&self.ctx(&self.params), item)
+        Ok(one(&self.ctx(&self.params), item)?.tree)
     }
 }
 

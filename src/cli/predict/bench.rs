@@ -155,7 +155,7 @@ impl Bench {
         };
         let ctx = self.context(implementation, params, inputs);
         let run = |item: Item| {
-            let tree = one(&ctx, &item)?;
+            let tree = one(&ctx, &item)?.tree;
             Ok((item, tree))
         };
         items(&ctx)?.into_iter().map(run).collect()

@@ -62,7 +62,7 @@ impl Lab {
         };
         let mut results = Vec::new();
         for item in items(&ctx)? {
-            let tree = one(&ctx, &item)?;
+            let tree = one(&ctx, &item)?.tree;
             results.push((item, tree));
         }
         let results: Vec<(Item, Tree)> = results;

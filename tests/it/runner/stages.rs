@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use macula::stage::{
-    Cell, Ctx, Determinism, Files, Implementation, Item, Outcome, Params, StageError, Summary, Table, Tolerance,
-    Warning, Work,
+    Cell, Ctx, Determinism, Files, Implementation, Item, ItemResult, Outcome, Params, StageError, Summary, Table,
+    Tolerance, Warning, Work,
 };
 use macula::store::{Location, StoreError, Tree};
 use rayon::prelude::*;
@@ -134,7 +134,7 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
 }
 
 /// The sum of the bytes, computed on all threads, and their number; large, so that it is mapped. Rejects `#`.
-fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     let bytes = ctx.objects.read_in(&item.tree, "text")?.ok_or_else(|| StageError::Bug("no text".into()))?;
     if bytes.starts_with(b"#") {
         return Err(StageError::input("bad-item", format!("`{}` begins with `#`", item.name)));
@@ -148,7 +148,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     writer.add(&vec![b'.'; 100_000])?;
     let mut tree = Tree::default();
     tree.insert(item.name.clone(), writer.finish()?);
-    Ok(tree)
+    Ok(tree.into())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the contract's signature")]
@@ -166,11 +166,11 @@ fn numbers(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
 }
 
 /// Outputs its number, and that it does not know how many there are.
-fn numbered(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+fn numbered(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     let text = format!("{}{} of {}\n", ctx.params.text("add")?, item.name, ctx.params.get("count"));
     let mut tree = Tree::default();
     tree.insert(item.name.clone(), ctx.objects.put(text.as_bytes())?);
-    Ok(tree)
+    Ok(tree.into())
 }
 
 /// Names and headlines of its inputs.
