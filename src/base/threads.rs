@@ -105,6 +105,21 @@ pub fn hand_over<'scope, T: Send + 'scope>(
     begun.or_else(|error| take(&place).map_or(Ok(()), |value| Err((error, value))))
 }
 
+/// Runs `work` on a thread outside every pool. The calling thread waits without taking over other work, which a thread of a pool does
+/// while it waits for the pool; so it may hold a lock that other work needs.
+///
+/// # Errors
+/// The system's error if it refuses the thread.
+///
+/// # Panics
+/// If `work` does.
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let begun = Builder::new().stack_size(STACK).spawn_scoped(scope, work)?;
+        begun.join().or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Runs the same work on up to `threads` threads including the calling one, or fewer if the system refuses more.
 pub fn side_by_side(threads: usize, work: impl Fn() + Sync) {
     std::thread::scope(|scope| {

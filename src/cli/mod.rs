@@ -54,6 +54,7 @@ pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
 
 use crate::base::threads;
+use crate::learn::gpu::cache_in;
 use crate::learn::kernels;
 use crate::progress::{Colours, out};
 use crate::run::Host;
@@ -227,6 +228,9 @@ pub fn main() -> ExitCode {
     if let Some(failure) = mistaken::setting_apart(&words) {
         failure.print();
         return failure.exit.into();
+    }
+    if let Some(cache) = host.cache() {
+        cache_in(cache.join("gpu"));
     }
     let begun = begin_log(&host, &arguments.verb)
         .and_then(|()| choose_kernels(&host))

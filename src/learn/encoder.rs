@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::gpu::{self, DeviceChoice, Precision};
-use super::network::{JoinedPixels, Missing, Network, Weights};
+use super::gpu::{DeviceRequest, Precision};
+use super::maps::apart;
+use super::network::{JoinedPixels, Missing, Network, NetworkWork, Weights};
 use super::normalise::Normalisation;
+use super::placement::place;
 use crate::base::figure::counted;
 use crate::base::{Digest, Hasher, sync};
 use crate::data::decode::Photograph;
@@ -14,7 +16,7 @@ use crate::data::embeddings::{EmbeddingsInfo, StoredAs};
 use crate::data::patches::Shard;
 use crate::data::resize::resized;
 use crate::lang::network::{Layer, Linear, NetworkSpec};
-use crate::stage::StageError;
+use crate::stage::{Progress, StageError};
 use crate::store::{Entry, Objects};
 
 /// Sides of the resized photographs are multiples of this, px: the stride of the usual networks.
@@ -35,7 +37,7 @@ pub struct EncoderSettings {
     /// How values are stored.
     pub store: StoredAs,
     /// What computes.
-    pub device: DeviceChoice,
+    pub device: DeviceRequest,
     /// Classes of a whole classifier, whose logits are the values; empty for a network that ends at a tap.
     pub classes: Vec<String>,
 }
@@ -124,20 +126,46 @@ impl Encoder {
     ///
     /// # Errors
     /// Errors of the store; [`StageError::Input`] if the file lacks tensors before the tap.
-    pub fn held(settings: &EncoderSettings, entry: &Entry, objects: &Objects) -> Result<Arc<Self>, StageError> {
-        let lock = || sync::lock(&HELD);
+    pub fn held(
+        settings: &EncoderSettings,
+        entry: &Entry,
+        objects: &Objects,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Self>, StageError> {
         let same =
             |(weights, encoder): &&(Digest, Arc<Self>)| *weights == entry.digest && encoder.settings == *settings;
-        if let Some((_, encoder)) = lock().as_ref().filter(same) {
-            return Ok(Arc::clone(encoder));
+        let found = |held: &Option<(Digest, Arc<Self>)>| held.as_ref().filter(same).map(|held| Arc::clone(&held.1));
+        let open = || Ok(Arc::new(Self::open(settings, entry, objects, progress)?));
+        if settings.device.may_be_gpu() {
+            // Once, not by each thread: the network is in the memory of the GPU.
+            let mut held = sync::lock(&HELD);
+            if let Some(encoder) = found(&held) {
+                return Ok(encoder);
+            }
+            let encoder = apart(open)?;
+            *held = Some((entry.digest, Arc::clone(&encoder)));
+            return Ok(encoder);
+        }
+        if let Some(encoder) = found(&sync::lock(&HELD)) {
+            return Ok(encoder);
         }
         // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
-        let encoder = Arc::new(Self::open(settings, entry, objects)?);
-        *lock() = Some((entry.digest, Arc::clone(&encoder)));
+        let encoder = open()?;
+        *sync::lock(&HELD) = Some((entry.digest, Arc::clone(&encoder)));
         Ok(encoder)
     }
 
-    fn open(settings: &EncoderSettings, entry: &Entry, objects: &Objects) -> Result<Self, StageError> {
+    /// Frees the encoder that was requested last, and its memory on a GPU, for the stages that follow.
+    pub fn release() {
+        *sync::lock(&HELD) = None;
+    }
+
+    fn open(
+        settings: &EncoderSettings,
+        entry: &Entry,
+        objects: &Objects,
+        progress: &dyn Progress,
+    ) -> Result<Self, StageError> {
         let spec = settings.complete()?;
         let weights = Weights::parse("the weights", &objects.read(entry)?)?;
         let side = match settings.view {
@@ -146,12 +174,18 @@ impl Encoder {
         };
         let mut network = Network::encoder(&spec, side)?;
         network.load(&weights, Missing::Error).map_err(lacking)?;
-        let opened = gpu::open(settings.device, Precision::F32)?;
-        let network = network.on_engine(opened.engine)?;
+        let say = &mut |text: &str| progress.line(text);
+        let network = place(network, settings.device, Precision::F32, NetworkWork::Evaluation, say)?;
         // A first image folds the batch norms now, not while other threads wait for it.
         network.features(&JoinedPixels::of_image(vec![0.0; side * side * 3], side, side)?)?;
         let digest = settings.digest(&entry.digest);
         Ok(Self { settings: settings.clone(), network, digest })
+    }
+
+    /// Target recorded for its results.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.network.target()
     }
 
     /// Shape and values of a photograph, rows x columns x channels.

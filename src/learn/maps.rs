@@ -4,17 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::gpu::DeviceChoice;
+use super::gpu::DeviceRequest;
 use super::loader::{PixelBatch, ahead};
 use super::metrics::{LabelledScores, Mean, ranking_as_stored};
 use super::model::{Classifier, Scoring};
 use super::objective::Targets;
 use crate::base::Digest;
-use crate::base::sync;
+use crate::base::{sync, threads};
 use crate::data::decode::Photograph;
 use crate::data::heat::ScoreMap;
 use crate::data::patches::Label;
-use crate::stage::{StageError, Stop};
+use crate::stage::{Progress, StageError, Stop};
 use crate::store::{Objects, Tree};
 
 /// Scores (N x C) of the patches at `places`, in their order. `joined` is what the model reads of the whole photograph, in the order of the
@@ -54,25 +54,55 @@ pub fn scores(
 static HELD: Mutex<Option<HeldModel>> = Mutex::new(None);
 
 /// Model, with the digest of its files and its device.
-type HeldModel = ((Digest, DeviceChoice), Arc<Classifier>);
+type HeldModel = ((Digest, DeviceRequest), Arc<Classifier>);
 
 /// Model in `tree`. The last one is cached: a map stage requests the same model for every photograph, from several threads.
 ///
 /// # Errors
 /// As [`Classifier::read`].
-pub fn held(tree: &Tree, objects: &Objects, device: DeviceChoice) -> Result<Arc<Classifier>, StageError> {
+pub fn held(
+    tree: &Tree,
+    objects: &Objects,
+    device: DeviceRequest,
+    progress: &dyn Progress,
+) -> Result<Arc<Classifier>, StageError> {
     let key = (tree.digest(), device);
-    let lock = || sync::lock(&HELD);
-    if let Some((_, model)) = lock().as_ref().filter(|(held, _)| *held == key) {
-        return Ok(Arc::clone(model));
+    let found =
+        |held: &Option<HeldModel>| held.as_ref().filter(|(held, _)| *held == key).map(|(_, model)| Arc::clone(model));
+    let open = || {
+        let model = Classifier::read(tree, objects)?.on(device, progress)?;
+        // A first batch folds the batch norms now, not while other threads wait for it.
+        model.warm_up()?;
+        Ok(Arc::new(model))
+    };
+    if device.may_be_gpu() {
+        // Once, not by each thread: the model is in the memory of the GPU.
+        let mut held = sync::lock(&HELD);
+        if let Some(model) = found(&held) {
+            return Ok(model);
+        }
+        let model = apart(open)?;
+        *held = Some((key, Arc::clone(&model)));
+        return Ok(model);
+    }
+    if let Some(model) = found(&sync::lock(&HELD)) {
+        return Ok(model);
     }
     // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
-    let model = Classifier::read(tree, objects)?.on(device)?;
-    // A first batch folds the batch norms now, not while other threads wait for it.
-    model.warm_up()?;
-    let model = Arc::new(model);
-    *lock() = Some((key, Arc::clone(&model)));
+    let model = open()?;
+    *sync::lock(&HELD) = Some((key, Arc::clone(&model)));
     Ok(model)
+}
+
+/// Frees the model that was requested last, and its memory on a GPU, for the stages that follow.
+pub fn release() {
+    *sync::lock(&HELD) = None;
+}
+
+/// Runs `open` on a thread of its own, so that the calling one may hold a lock.
+pub(super) fn apart<T: Send>(open: impl FnOnce() -> Result<T, StageError> + Send) -> Result<T, StageError> {
+    let opened = threads::apart(open);
+    opened.map_err(|error| StageError::input("no-thread", format!("cannot start a thread: {error}")))?
 }
 
 /// Normalised patches of a photograph, N x S x S x 3; with their surroundings, if a canvas is larger than a patch, black beyond the

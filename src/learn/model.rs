@@ -7,11 +7,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::gpu::{self, DeviceChoice, Precision};
+use super::gpu::{DeviceRequest, Precision};
 use super::loader::{OpenPatchSet, PixelBatch, ahead, margin_of};
-use super::network::{self, JoinedPixels, JoinedShapes, Missing, Network, NetworkInput, Weights, not_joined};
+pub(super) use super::network::bug;
+use super::network::{
+    self, JoinedPixels, JoinedShapes, Missing, Network, NetworkInput, NetworkWork, Weights, not_joined,
+};
 use super::normalise::Normalisation;
 use super::objective::Targets;
+use super::placement::place;
 use super::tta::Tta;
 use crate::base::Streams;
 use crate::data::embeddings::{EmbeddingsInfo, JoinedEmbeddings};
@@ -115,13 +119,19 @@ impl Classifier {
         Ok(Self { info, network })
     }
 
-    /// The same classifier computed by another engine.
+    /// The same classifier on the device that a stage asks for.
     ///
     /// # Errors
-    /// As [`gpu::open`].
-    pub fn on(self, device: DeviceChoice) -> Result<Self, StageError> {
-        let opened = gpu::open(device, Precision::F32)?;
-        Ok(Self { network: self.network.on_engine(opened.engine)?, ..self })
+    /// As [`place`].
+    pub fn on(self, device: DeviceRequest, progress: &dyn Progress) -> Result<Self, StageError> {
+        let say = &mut |text: &str| progress.line(text);
+        Ok(Self { network: place(self.network, device, Precision::F32, NetworkWork::Evaluation, say)?, ..self })
+    }
+
+    /// Target recorded for its results.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.network.target()
     }
 
     /// Logits (N x C) of normalised pixels.
@@ -271,9 +281,4 @@ pub(super) fn logits<'a>(network: &Network, input: impl Into<NetworkInput<'a>>) 
 /// Batch as input of a network.
 pub(super) fn on_tape(batch: &PixelBatch) -> Result<JoinedPixels, StageError> {
     JoinedPixels::new(batch.pixels.clone(), batch.count, batch.size, batch.joined.clone())
-}
-
-/// An error of candle is a defect: shapes were checked before.
-pub(super) fn bug(error: impl std::fmt::Display) -> StageError {
-    StageError::Bug(super::network::first_line(&error))
 }

@@ -6,11 +6,10 @@ use candle_core::Tensor;
 
 use super::augment::Transform;
 use super::auxiliary::with_auxiliary;
-use super::gpu::OpenedEngine;
+use super::gpu::{OpenedEngine, SlowConvolution};
 use super::loader::PixelsMadeBy;
 use super::loss::Loss;
-use super::model::bug;
-use super::network::{Network, NetworkInput, canvas, tensor};
+use super::network::{Network, NetworkInput, bug, canvas, tensor};
 use super::normalise::Normalisation;
 use super::objective::{Targets, on_tape};
 use super::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
@@ -21,6 +20,8 @@ use crate::stage::StageError;
 
 /// Number of classes, as in the usual `PyTorch` script.
 const CLASSES: usize = 4;
+
+const ADAM: UpdateRule = UpdateRule::Adam(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
 
 /// Comparison of a device with the CPU, and digests after its steps.
 #[derive(Clone, Debug)]
@@ -35,6 +36,17 @@ pub struct Compared {
     pub digest: Digest,
     /// The same digest if all values were copied to the host and back half-way.
     pub resumed: Digest,
+}
+
+/// Differences of a training pass between two engines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassDifference {
+    /// Largest difference of the logits, relative to the largest logit.
+    pub logits: f32,
+    /// Largest difference of the gradients, relative to the largest of its tensor (or a thousandth of the largest of all).
+    pub gradients: f32,
+    /// Tensor with that difference.
+    pub worst: String,
 }
 
 /// Input of a network: pixels, or stored patches for a GPU.
@@ -54,7 +66,7 @@ struct TrialState {
 }
 
 /// Largest difference, relative to the largest wanted value or `floor`.
-fn apart(found: &[f32], wanted: &[f32], floor: f32) -> f32 {
+pub(super) fn apart(found: &[f32], wanted: &[f32], floor: f32) -> f32 {
     let scale = wanted.iter().fold(floor, |scale, value| scale.max(value.abs()));
     let error = |(found, wanted): (&f32, &f32)| if found.is_nan() { f32::INFINITY } else { (found - wanted).abs() };
     found.iter().zip(wanted).map(error).fold(0.0, f32::max) / scale
@@ -78,8 +90,20 @@ impl Trial {
     /// # Errors
     /// [`StageError::Input`] if the layers do not match such patches.
     pub fn new(spec: &NetworkSpec, size: usize, batch: usize, engine: OpenedEngine) -> Result<Self, StageError> {
+        Self::with_classes(spec, [size, batch, CLASSES], engine)
+    }
+
+    /// As [`Trial::new`], for that size of patches, number of patches, and number of classes.
+    ///
+    /// # Errors
+    /// As [`Trial::new`].
+    pub fn with_classes(
+        spec: &NetworkSpec,
+        [size, batch, classes]: [usize; 3],
+        engine: OpenedEngine,
+    ) -> Result<Self, StageError> {
         let streams = Streams::new(1, "bench");
-        let network = Network::new(spec, size, CLASSES, &streams)?;
+        let network = Network::new(spec, size, classes, &streams)?;
         // With the surroundings of the patches, if it sees them.
         let size = canvas(spec, size);
         let mut stream = streams.stream("pixels", 0, &[]);
@@ -90,12 +114,11 @@ impl Trial {
             normal: Normalisation { mean: [0.0; 3], std: [1.0; 3] },
         };
         let pixels = tensor(views.pixels(), batch, size)?;
-        let targets = (0..batch * CLASSES).map(|_| Some(f32::from(u8::from(stream.chance(0.3))))).collect();
-        let adam = UpdateRule::Adam(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+        let targets = (0..batch * classes).map(|_| Some(f32::from(u8::from(stream.chance(0.3))))).collect();
         let all = ParameterGroup { range: 0..network.flat().len(), rate: 1e-4 };
-        let optimizer = Optimizer::new(adam, 1e-5, vec![all], network.flat().len());
+        let optimizer = Optimizer::new(ADAM, 1e-5, vec![all], network.flat().len());
         let frozen = vec![false; network.parameters().len()];
-        let network = network.on_engine(engine)?;
+        let network = network.on_engine(engine);
         Ok(Self { network, optimizer, frozen, views, pixels, targets, streams, steps: 0 })
     }
 
@@ -110,7 +133,7 @@ impl Trial {
 
     /// Runs forward and backward pass; returns the logits.
     fn pass(&mut self) -> Result<Tensor, StageError> {
-        let loss = with_auxiliary(Arc::new(Loss::focal(2.0, CLASSES)), self.network.spec());
+        let loss = with_auxiliary(Arc::new(Loss::focal(2.0, self.network.classes())), self.network.spec());
         let dropout = self.streams.stream("dropout", self.steps, &[]);
         self.steps += 1;
         let input = given(&self.network, &self.pixels, &self.views);
@@ -126,6 +149,12 @@ impl Trial {
         self.network.card_bytes()
     }
 
+    /// Convolutions that slow kernels of a GPU computed so far.
+    #[must_use]
+    pub fn slow_convolutions(&self) -> Vec<SlowConvolution> {
+        self.network.slow_convolutions()
+    }
+
     /// Target that computes.
     #[must_use]
     pub fn target(&self) -> String {
@@ -138,29 +167,83 @@ impl Trial {
     /// # Errors
     /// As [`Network::forward_train`].
     pub fn compare(&mut self, processor: &mut Self, steps: usize) -> Result<Compared, StageError> {
-        let (logits, wanted) = (self.logits_and_gradient()?, processor.logits_and_gradient()?);
-        let mut compared = Compared {
-            logits: apart(&logits, &wanted, 1e-20),
-            gradients: 0.0,
-            worst: String::new(),
-            digest: Digest::of(&[]),
-            resumed: Digest::of(&[]),
-        };
-        let (found, wanted) = (self.network.gradient(), processor.network.gradient());
+        let PassDifference { logits, gradients, worst } = self.pass_apart(processor)?;
+        let begin = self.state()?;
+        let digest = self.steps_to_digest(steps, None)?;
+        self.resume(begin)?;
+        let resumed = self.steps_to_digest(steps, Some(steps / 2))?;
+        Ok(Compared { logits, gradients, worst, digest, resumed })
+    }
+
+    /// Differences from the same training pass by another engine.
+    ///
+    /// # Errors
+    /// As [`Network::forward_train`].
+    pub fn pass_apart(&mut self, other: &mut Self) -> Result<PassDifference, StageError> {
+        let (logits, wanted) = (self.logits_and_gradient()?, other.logits_and_gradient()?);
+        let mut difference =
+            PassDifference { logits: apart(&logits, &wanted, 1e-20), gradients: 0.0, worst: String::new() };
+        let (found, wanted) = (self.network.gradient(), other.network.gradient());
         // The gradient of a bias before a batch norm consists of rounding errors only.
         let floor = 1e-3 * wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         for parameter in self.network.parameters() {
             let range = parameter.range.clone();
             let error = apart(&found[range.clone()], &wanted[range], floor);
-            if error > compared.gradients {
-                (compared.gradients, compared.worst) = (error, parameter.name.clone());
+            if error > difference.gradients {
+                (difference.gradients, difference.worst) = (error, parameter.name.clone());
             }
         }
-        let begin = self.state()?;
-        compared.digest = self.steps_to_digest(steps, None)?;
-        self.resume(begin)?;
-        compared.resumed = self.steps_to_digest(steps, Some(steps / 2))?;
-        Ok(compared)
+        Ok(difference)
+    }
+
+    /// Largest difference of the running statistics from those of another engine, relative to the largest.
+    ///
+    /// # Errors
+    /// Errors of the GPU.
+    pub fn statistics_apart(&mut self, other: &mut Self) -> Result<f32, StageError> {
+        self.network.fetch(None)?;
+        other.network.fetch(None)?;
+        Ok(apart(self.network.running(), other.network.running(), 1e-20))
+    }
+
+    /// Runs a step of Adam and of SGD after [`Trial::pass_apart`]; returns the largest difference from the same step on the host, relative
+    /// to the largest change of a parameter.
+    ///
+    /// # Errors
+    /// Errors of the GPU.
+    pub fn step_apart(&mut self) -> Result<f32, StageError> {
+        let sgd = UpdateRule::Sgd { momentum: 0.9, nesterov: true };
+        let [adam, sgd] = [self.step_of(ADAM)?, self.step_of(sgd)?];
+        Ok(adam.max(sgd))
+    }
+
+    fn step_of(&mut self, rule: UpdateRule) -> Result<f32, StageError> {
+        let (before, gradient) = (self.network.flat().to_vec(), self.network.gradient().to_vec());
+        let all = ParameterGroup { range: 0..before.len(), rate: 1e-2 };
+        let mut optimizer = Optimizer::new(rule, 1e-5, vec![all], before.len());
+        let (mut wanted, mut host) = (before.clone(), optimizer.clone());
+        host.step(&mut wanted, &gradient, 1.0);
+        // The same values; the moments of another optimizer are forgotten.
+        let running = self.network.running().to_vec();
+        self.network.restore(&before, &running)?;
+        self.network.step(&mut optimizer, 1.0)?;
+        self.network.fetch(Some(&mut optimizer))?;
+        let change =
+            |after: &[f32]| after.iter().zip(&before).map(|(after, before)| after - before).collect::<Vec<f32>>();
+        Ok(apart(&change(self.network.flat()), &change(&wanted), 1e-20))
+    }
+
+    /// Largest difference of the logits in evaluation mode from those of another engine, relative to the largest. Both get pixels, as in
+    /// the stages that only evaluate.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn evaluation_apart(&self, other: &Self) -> Result<f32, StageError> {
+        let logits = |trial: &Self| {
+            let logits = trial.network.forward(&trial.pixels)?;
+            logits.flatten_all().and_then(|logits| logits.to_vec1()).map_err(bug)
+        };
+        Ok(apart(&logits(self)?, &logits(other)?, 1e-20))
     }
 
     /// Logits of a training pass, whose gradient is then on the host; runs no step of the optimizer.

@@ -16,12 +16,10 @@ impl Library {
     /// A folder in `XDG_CACHE_HOME`, else `~/.cache`, else the temporary folder. Its name contains the digest of the texts, so
     /// that several versions of macula can coexist.
     pub(super) fn new(host: &Host) -> Self {
-        let absolute = |name| host.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-        let cache = cache.unwrap_or_else(std::env::temp_dir);
+        let cache = host.cache().unwrap_or_else(|| std::env::temp_dir().join("macula"));
         let texts: Vec<&str> = MODULES.iter().flat_map(|(name, text)| [*name, *text]).collect();
         let digest = Digest::of(texts.join("\0").as_bytes());
-        Self { folder: cache.join("macula").join(format!("std-{}", digest.short())) }
+        Self { folder: cache.join(format!("std-{}", digest.short())) }
     }
 
     /// The file of a module (`stages/extract`), written if missing; [`None`] if the module is unknown or the file cannot be

@@ -121,6 +121,14 @@ impl Host {
         Some(config.join("macula").join("trusted"))
     }
 
+    /// macula's cache folder: in `XDG_CACHE_HOME`, else `~/.cache`. [`None`] without a home.
+    #[must_use]
+    pub fn cache(&self) -> Option<PathBuf> {
+        let absolute = |name| self.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+        Some(cache.join("macula"))
+    }
+
     /// Nanoseconds since 1970, UTC.
     #[must_use]
     pub fn nanoseconds(&self) -> u64 {

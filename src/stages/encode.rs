@@ -66,7 +66,7 @@ fn settings(params: &Params) -> Result<EncoderSettings, StageError> {
         view: EncoderView::Whole(params.count("side")?),
         normal: Normalisation::from_params(params)?,
         store: if params.text("store")? == "f16" { StoredAs::F16 } else { StoredAs::F32 },
-        device: inference::device(params)?,
+        device: inference::device(params),
         classes: Vec::new(),
     })
 }
@@ -161,21 +161,21 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     if let Some(bytes) = ctx.objects.read_in(&item.tree, CELLS)? {
         let cells: PatchCells = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
         settings.view = EncoderView::Patches(cells.size);
-        let encoder = Encoder::held(&settings, weights, ctx.objects)?;
+        let encoder = Encoder::held(&settings, weights, ctx.objects, ctx.progress)?;
         let missing = || StageError::Bug("an item without a shard".to_owned());
         let (shard, side) = (item.tree.get(SHARD).ok_or_else(missing)?, cells.size + 2 * cells.margin);
         let shard = Shard::open_pixels(shard, &item.name, side, ctx.objects)?;
         let (info, values) = encoder.encode_patches(&item.name, &shard, &cells)?;
-        return Ok(written(&info, &values, ctx.objects)?.into());
+        return Ok(ItemResult { tree: written(&info, &values, ctx.objects)?, target: Some(encoder.target()) });
     }
-    let encoder = Encoder::held(&settings, weights, ctx.objects)?;
+    let encoder = Encoder::held(&settings, weights, ctx.objects, ctx.progress)?;
     let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
     let mut photograph = Photograph::default();
     opened.photograph(&mut photograph)?;
     let (info, values) = encoder.encode(&item.name, &photograph)?;
     let mut tree = written(&info, &values, ctx.objects)?;
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
-    Ok(tree.into())
+    Ok(ItemResult { tree, target: Some(encoder.target()) })
 }
 
 fn written(info: &EmbeddingsInfo, values: &[f32], objects: &Objects) -> Result<Tree, StageError> {
@@ -186,6 +186,9 @@ fn written(info: &EmbeddingsInfo, values: &[f32], objects: &Objects) -> Result<T
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
+    if inference::device(ctx.params).may_be_gpu() {
+        Encoder::release();
+    }
     let (mut infos, mut photographs) = (Vec::new(), Vec::new());
     for (item, tree) in results {
         infos.push((item.name.clone(), info(tree, ctx.objects)?));

@@ -45,7 +45,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let differs = tuned.as_ref().and_then(|tuned| scoring.tta.differs(tuned.tta));
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let zero = zero_division(ctx.params)?;
-    let judged = scored(ctx, &set, scoring)?;
+    let (judged, target) = scored(ctx, &set, scoring)?;
     let from_model = ctx.inputs.optional("model").is_some();
     let tuned = tuned.as_deref().zip(criterion);
     let mut scores = evaluate(&judged, tuned.map(|(thresholds, _)| thresholds), zero, &ctx.streams);
@@ -54,7 +54,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     }
     let mut outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
     outcome.summary.warnings.extend(differs.filter(|_| from_model));
-    Ok(outcome)
+    Ok(Outcome { target, ..outcome })
 }
 
 /// Value of undefined precision, recall and F1.

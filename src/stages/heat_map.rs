@@ -16,7 +16,7 @@ use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
 use crate::learn::gpu::is_approximate;
-use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, scores};
+use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, release, scores};
 use crate::learn::model::{Classifier, ModelInfo, Scoring};
 use crate::learn::model_inputs::{assigned, control_warning, give, read_given};
 use crate::learn::tta::Tta;
@@ -156,7 +156,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     for (name, entry) in item.tree.under("model/") {
         files.insert(name, *entry);
     }
-    let model = held(&files, ctx.objects, inference::device(ctx.params)?)?;
+    let model = held(&files, ctx.objects, inference::device(ctx.params), ctx.progress)?;
     let thresholds: Option<Vec<f64>> = match ctx.objects.read_in(&item.tree, THRESHOLDS)? {
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?),
         None => None,
@@ -207,7 +207,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
         tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
     }
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
-    Ok(tree.into())
+    Ok(ItemResult { tree, target: Some(model.target()) })
 }
 
 /// Table of the scored patches, in the format of predictions: `photograph`, `x`, `y`, and `score.K` of each class.
@@ -262,6 +262,9 @@ fn cell_labels(known: &Annotation, cover: &CellGrid) -> Vec<Label> {
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
+    if inference::device(ctx.params).may_be_gpu() {
+        release();
+    }
     let info = Classifier::info(ctx.inputs.one("model")?, ctx.objects)?;
     let classes: Vec<String> = mapped(ctx, &info)?.into_iter().map(|class| info.classes[class].clone()).collect();
     let (mut tree, mut maps, mut photographs) = (Tree::default(), Vec::new(), Vec::new());

@@ -4,23 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::embeddings::without_unused;
 use crate::lang::value::Value;
-use crate::learn::gpu::{self, DeviceChoice, Precision};
+use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::model::Classifier;
 use crate::stage::{Inputs, Narrow, Params, ReadPart, StageError};
 use crate::store::Objects;
 
 /// Device of a stage.
-pub(super) fn device(params: &Params) -> Result<DeviceChoice, StageError> {
-    Ok(DeviceChoice::from_name(params.text("device")?))
+pub(super) fn device(params: &Params) -> DeviceRequest {
+    DeviceRequest::from_values(&params.0, DeviceChoice::Cpu)
 }
 
-/// Target of its results.
+/// Target of its results, as far as it is known before the network is.
 pub(super) fn target(params: &BTreeMap<String, Value>) -> String {
-    let choice = match params.get("device") {
-        Some(Value::Text(name)) => DeviceChoice::from_name(name),
-        _ => DeviceChoice::Cpu,
-    };
-    gpu::target(choice, Precision::F32)
+    gpu::target(DeviceRequest::from_values(params, DeviceChoice::Cpu), Precision::F32)
 }
 
 /// Of the embeddings that patches carry, a classifier reads those that its network has inputs for.

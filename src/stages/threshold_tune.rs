@@ -38,18 +38,24 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     natural(&set.info)?;
     let criterion = criterion(ctx.params)?;
     let scoring = Scoring::from_params(ctx.params)?;
-    tuned(&scored(ctx, &set, scoring)?, criterion, scoring.tta, ctx.objects)
+    let (judged, target) = scored(ctx, &set, scoring)?;
+    Ok(Outcome { target, ..tuned(&judged, criterion, scoring.tta, ctx.objects)? })
 }
 
-/// Patches with the scores of the connected model, or those of the connected predictions.
+/// Patches with the scores of the connected model and the target that computed them, or with those of the connected predictions.
 ///
 /// # Errors
 /// [`StageError::Input`] if both are connected or none is, or as [`predict`] and [`judged`].
-pub fn scored<'a>(ctx: &Ctx<'_>, set: &'a PatchSet, scoring: Scoring) -> Result<ScoredSet<'a>, StageError> {
+pub fn scored<'a>(
+    ctx: &Ctx<'_>,
+    set: &'a PatchSet,
+    scoring: Scoring,
+) -> Result<(ScoredSet<'a>, Option<String>), StageError> {
     match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
         (Some(model), None) => {
-            let model = Classifier::read(model, ctx.objects)?.on(inference::device(ctx.params)?)?;
-            judged(set, predict(&model, set, ctx.objects, scoring, ctx.progress, ctx.stop)?)
+            let model = Classifier::read(model, ctx.objects)?.on(inference::device(ctx.params), ctx.progress)?;
+            let scores = predict(&model, set, ctx.objects, scoring, ctx.progress, ctx.stop)?;
+            Ok((judged(set, scores)?, Some(model.target())))
         }
         (None, Some(_)) if !scoring.tta.is_none() => {
             let text = "`tta` needs `model`: predictions are taken as they are";
@@ -58,7 +64,7 @@ pub fn scored<'a>(ctx: &Ctx<'_>, set: &'a PatchSet, scoring: Scoring) -> Result<
         }
         (None, Some(made)) => {
             not_empty(set)?;
-            Ok(ScoredSet::of_scores(set, Predictions::find(made, ctx.objects)?.scores(set)?))
+            Ok((ScoredSet::of_scores(set, Predictions::find(made, ctx.objects)?.scores(set)?), None))
         }
         (both, _) => {
             let text = if both.is_some() {

@@ -14,10 +14,10 @@ use crate::learn::augment::{Augmentation, RECIPE};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
 use crate::learn::fit::settings::{FitSettings, idle};
 use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
-use crate::learn::gpu::{self, DeviceChoice, Precision};
+use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, ModelInfo, same_encoder};
-use crate::learn::network::{Missing, Weights, WeightsHeader, canvas, device_for, foresee};
+use crate::learn::network::{Missing, NetworkWork, Weights, WeightsHeader, canvas, device_for, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
 use crate::learn::spread::metric_name;
@@ -102,9 +102,9 @@ fn target(params: &BTreeMap<String, Value>) -> String {
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
     };
-    let device = DeviceChoice::from_name(text("device"));
+    let device = DeviceRequest::from_values(params, DeviceChoice::Auto);
     let device = match params.get("network") {
-        Some(Value::Network(network)) => device_for(device, network),
+        Some(Value::Network(network)) => device_for(device, network, NetworkWork::Training),
         _ => device,
     };
     gpu::target(device, Precision::from_name(text("precision")))
@@ -201,7 +201,7 @@ fn family(ctx: &Ctx) -> Family {
         &[],
     ));
     for (name, value) in &ctx.params.0 {
-        if !["epochs", "checkpoint", "device"].contains(&name.as_str()) {
+        if !["epochs", "checkpoint", "device", "device.index", "device.engine"].contains(&name.as_str()) {
             value.hash(key.text(name));
         }
     }

@@ -36,7 +36,7 @@ fn flags_and_commands_of_other_tools_are_answered() {
         ("run base.kdl --epochs 2", "parameters are set with `--set`: write `--set classifier.epochs=2`"),
         ("run --epochs=2 base.kdl", "write `--set classifier.epochs=2`"),
         ("run base.kdl --batch-size 8", "`batch` could be `classifier.batch` and `scores.batch`: write e.g. `--set"),
-        ("run base.kdl --gpu", "write `--set classifier.device=cuda` (without it, a GPU is used if one works)"),
+        ("run base.kdl --gpu", "write e.g. `--set classifier.device=cuda` (without it, a GPU is used if one works)"),
         ("plan base --lr 1e-3", "write `--set classifier.optimizer.lr=1e-3`"),
         ("run base.kdl --seed 8", "write `--set seed=8`"),
         ("run --epochs 2", "parameters are set with `--set`: `--set STAGE.epochs=2`"),

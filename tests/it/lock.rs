@@ -166,7 +166,7 @@ fn maps_continued_on_another_device_have_the_class_of_the_weakest() {
     space.macula("run pipeline.kdl maps --set maps.device=candle").code(0);
     space.macula("run pipeline.kdl").code(0);
     // One photograph's map is there, by candle.
-    space.write("pipeline.kdl", &NETWORKS.replace(" only folds.test;", ""));
+    space.write("pipeline.kdl", NETWORKS.replace(" only folds.test;", ""));
     space.macula("run pipeline.kdl").code(0);
     space.macula("lock pipeline.kdl").code(0);
     let text = space.read("n.lock.kdl");
@@ -186,6 +186,28 @@ fn maps_continued_on_another_device_have_the_class_of_the_weakest() {
     space.macula("run --exact pipeline.kdl").code(0);
     space.macula("lock pipeline.kdl").code(0);
     assert!(!space.read("n.lock.kdl").contains("class=approximate"));
+}
+
+/// Without a GPU, with any features.
+#[test]
+fn every_stage_that_a_network_computes_takes_a_gpu_if_there_is_one() {
+    let space = Space::with(NETWORKS);
+    space.macula("run pipeline.kdl").code(0);
+    space.macula("lock pipeline.kdl").code(0);
+    for stage in COMPUTED {
+        // Keys do not change, so nothing runs again.
+        for device in ["auto", "cuda"] {
+            space.macula(&format!("run --locked pipeline.kdl --set {stage}.device={device}")).code(0);
+        }
+    }
+    for stage in ["cuts", "scores", "guesses", "maps"] {
+        let fresh = Space::with(&NETWORKS.replace("only folds.test; ", ""));
+        let set = |device: &str| {
+            format!("run pipeline.kdl {stage} --set classifier.device=cpu --set {stage}.device={device}")
+        };
+        fresh.macula(&set("cuda")).code(1).says(&["no-gpu"]);
+        fresh.macula(&set("auto")).code(0);
+    }
 }
 
 /// Replaces the first line of a stage in the lock file that starts with `line`.

@@ -17,8 +17,9 @@ use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
 use crate::lang::{self, builtin_network};
-use crate::learn::gpu::{self, DeviceChoice, OpenedEngine};
+use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, GpuEngine, OpenedEngine, Opening, SlowConvolution};
 use crate::learn::kernels;
+use crate::learn::network::{NetworkWork, own_kernels};
 use crate::learn::trial::{Compared, Trial};
 use crate::progress::out;
 use crate::progress::table::thousands;
@@ -45,6 +46,12 @@ pub struct Arguments {
     /// Device
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: Device,
+    /// Number of the GPU, as in `device cuda index=1`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    index: u8,
+    /// What computes on a GPU, as in `device cuda engine=cudnn`; without a self-check
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    engine: BenchEngine,
     /// Precision
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
     precision: BenchPrecision,
@@ -91,6 +98,17 @@ enum Device {
     Cuda,
     /// candle on the processor
     Candle,
+}
+
+/// Engine on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BenchEngine {
+    /// candle if macula was built with it and the precision is f32, otherwise cuDNN
+    Auto,
+    /// candle's CUDA kernels
+    Candle,
+    /// macula's kernels with cuDNN
+    Cudnn,
 }
 
 /// Precision.
@@ -151,14 +169,15 @@ pub fn bench(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             class = trial.target();
             let mut processor =
                 Trial::new(&network(arguments)?, asked.size, asked.batch, OpenedEngine::Kernels).map_err(failure)?;
-            compared = Some(trial.compare(&mut processor, asked.steps).map_err(failure)?);
+            let found = trial.compare(&mut processor, asked.steps).map_err(failure)?;
+            compared = Some((found, trial.slow_convolutions()));
             Ok(Measured { ms: f64::NAN, processor_ms: None, card_bytes: None })
         }
         What::Load => load::load(arguments.augment, asked),
         What::Extract => extract::extract(asked),
     })?;
-    let text = if let Some(compared) = compared {
-        check_line(&class, &compared)
+    let text = if let Some((compared, slow)) = compared {
+        check_line(&class, &compared, &slow)
     } else if arguments.json {
         json_line(arguments, asked, (threads, &class), &measured)
     } else {
@@ -229,8 +248,19 @@ fn trial(arguments: &Arguments, asked: BenchSize) -> Result<Trial, Failure> {
         Device::Cuda => DeviceChoice::Cuda,
         Device::Candle => DeviceChoice::Candle,
     };
-    let opened = gpu::open(choice, gpu::Precision::from_name(&name(&arguments.precision))).map_err(failure)?;
-    Trial::new(&network(arguments)?, asked.size, asked.batch, opened.engine).map_err(failure)
+    let engine = GpuEngine::from_name(&name(&arguments.engine));
+    let request = DeviceRequest { choice, index: usize::from(arguments.index), engine };
+    let network = network(arguments)?;
+    let opened = gpu::open(request, gpu::Precision::from_name(&name(&arguments.precision))).map_err(failure)?;
+    let engine = match opened {
+        Opening::Opened(engine, _) => engine,
+        // Measuring and comparing is what this command does, so there is no check before it.
+        Opening::Candidate(candidate) => {
+            own_kernels(&network, NetworkWork::Training).map_err(failure)?;
+            OpenedEngine::Gpu(candidate.open().map_err(failure)?)
+        }
+    };
+    Trial::new(&network, asked.size, asked.batch, engine).map_err(failure)
 }
 
 /// Converts a stage's error.
@@ -264,8 +294,10 @@ fn network(arguments: &Arguments) -> Result<NetworkSpec, Failure> {
     })
 }
 
-/// One line of JSON: the difference between device and processor, and digests of the trained weights.
-fn check_line(class: &str, compared: &Compared) -> String {
+/// One line of JSON: the difference between device and processor, digests of the trained weights, and the convolutions that slow kernels
+/// computed because the library of the device does not.
+fn check_line(class: &str, compared: &Compared, slow: &[SlowConvolution]) -> String {
+    let slow: Vec<serde_json::Value> = slow.iter().map(slow_json).collect();
     json!({
         "kernels": class,
         "logits": compared.logits,
@@ -273,8 +305,27 @@ fn check_line(class: &str, compared: &Compared) -> String {
         "worst": compared.worst,
         "digest": compared.digest.to_string(),
         "resumed": compared.resumed.to_string(),
+        "slow": slow,
     })
     .to_string()
+}
+
+/// Shape, direction and reason.
+fn slow_json(slow: &SlowConvolution) -> serde_json::Value {
+    let SlowConvolution { shape, images, direction, reason } = slow;
+    json!({
+        "images": images,
+        "height": shape.height,
+        "width": shape.width,
+        "channels": shape.channels,
+        "out": shape.out,
+        "kernel": shape.kernel,
+        "stride": shape.stride,
+        "padding": shape.padding,
+        "dilation": shape.dilation,
+        "direction": direction.name(),
+        "reason": reason.words(),
+    })
 }
 
 fn name(value: &impl ValueEnum) -> String {

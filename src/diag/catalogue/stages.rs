@@ -390,6 +390,16 @@ pub(super) const PAGES: &[Page] = &[
         "Check `nvidia-smi`, then run again.",
     ),
     found(
+        "gpu-check",
+        "macula's kernels on the GPU compute something else than candle, or than the CPU kernels, on a small batch of this network. They are not used.",
+        "Set `device cpu`, or use a build with candle's CUDA kernels (`--features candle-cuda`); with another precision than f32, set `precision f32`. Please report it, with the message.",
+    ),
+    found(
+        "gpu-convolution",
+        "cuDNN planned a convolution and rejected it later, in a step. Convolutions that it rejects at first use are computed by slower kernels instead.",
+        "Set `device cpu`, or use another `batch`.",
+    ),
+    found(
         "gpu-memory",
         "A batch does not fit into the free memory of the GPU; the message says how much it needs.",
         "Use a smaller `batch` or `memory halve`, or end other processes that use the GPU.",

@@ -190,6 +190,14 @@ impl FitRun<'_> {
                 }
             }
         }
+        let slow = self.network.slow_convolutions().len() as u64;
+        if slow > 0 {
+            let text = format!(
+                "{} computed by slow kernels, because cuDNN lacks an algorithm or fails; `macula bench check` lists them",
+                counted(slow, "convolution is", "convolutions are")
+            );
+            self.task.progress.line(&text);
+        }
         if let Some(batch) = self.state.batch {
             let asked = self.task.settings.batch;
             notes.warn(

@@ -6,7 +6,7 @@ use crate::base::Streams;
 use crate::data::patches::{Label, PatchSet};
 use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
-use crate::learn::gpu::{DeviceChoice, Precision};
+use crate::learn::gpu::{DeviceChoice, DeviceRequest, Precision};
 use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
 use crate::learn::network::Missing;
@@ -42,7 +42,7 @@ pub struct FitSettings {
     /// Reaction to too little GPU memory.
     pub memory: OnLowMemory,
     /// Device to compute on.
-    pub device: DeviceChoice,
+    pub device: DeviceRequest,
     /// Numeric precision.
     pub precision: Precision,
     /// Sampler of the patches of an epoch.
@@ -172,7 +172,7 @@ impl FitSettings {
             ema: params.real_or_none("ema.decay")?,
             batch: params.count("batch")?,
             memory: if params.text("memory")? == "halve" { OnLowMemory::Halve } else { OnLowMemory::Error },
-            device: DeviceChoice::from_name(params.text("device")?),
+            device: DeviceRequest::from_values(&params.0, DeviceChoice::Auto),
             precision: Precision::from_name(params.text("precision")?),
             sampler: Sampler::from_params(params, classes)?,
             missing: Missing::from_params(params)?,

@@ -7,11 +7,11 @@ use super::settings::{FitSettings, drawn};
 use super::task::{FitTask, InitialWeights};
 use crate::base::figure::counted;
 use crate::lang::near::near;
-use crate::learn::gpu;
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{LabelCounts, ModelInfo, on_tape, shapes};
-use crate::learn::network::{JoinedPixels, LoadReport, Network, Weights, device_for};
+use crate::learn::network::{JoinedPixels, LoadReport, Network, NetworkWork, Weights};
 use crate::learn::optimizer::{Optimizer, groups, is_part};
+use crate::learn::placement::place;
 use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::{StageError, Warning};
 
@@ -63,11 +63,9 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
     let is_frozen = |name: &str| settings.frozen.iter().any(|part| is_part(name, part, &task.network.prefixes));
     let frozen = network.parameters().iter().map(|parameter| is_frozen(&parameter.name)).collect();
     let optimizer = Optimizer::new(settings.rule, settings.weight_decay, groups, network.flat().len());
-    let opened = gpu::open(device_for(settings.device, task.network), settings.precision)?;
-    if let Some(message) = opened.message {
-        task.progress.line(&message);
-    }
-    Ok(PreparedNetwork { network: network.on_engine(opened.engine)?, optimizer, frozen })
+    let say = &mut |text: &str| task.progress.line(text);
+    let network = place(network, settings.device, settings.precision, NetworkWork::Training, say)?;
+    Ok(PreparedNetwork { network, optimizer, frozen })
 }
 
 /// Warnings about an initial model that was trained on other pixels.

@@ -1,6 +1,9 @@
 //! Device and precision, as a pipeline or a flag names them. Knows no driver.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::lang::value::Value;
 
 /// Device to compute on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,73 @@ impl DeviceChoice {
             "cuda" => Self::Cuda,
             "candle" => Self::Candle,
             _ => Self::Auto,
+        }
+    }
+}
+
+/// What computes on an NVIDIA GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GpuEngine {
+    /// candle if macula was built with it and it knows the precision, otherwise cuDNN.
+    #[default]
+    Auto,
+    /// candle's CUDA kernels.
+    Candle,
+    /// macula's kernels, with convolutions by cuDNN.
+    Cudnn,
+}
+
+impl GpuEngine {
+    /// Engine of that name; `auto` for anything else.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "candle" => Self::Candle,
+            "cudnn" => Self::Cudnn,
+            _ => Self::Auto,
+        }
+    }
+}
+
+/// Device that a stage asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceRequest {
+    /// Device.
+    pub choice: DeviceChoice,
+    /// Number of the GPU among those that the driver lists, from 0.
+    pub index: usize,
+    /// What computes on a GPU.
+    pub engine: GpuEngine,
+}
+
+impl From<DeviceChoice> for DeviceRequest {
+    fn from(choice: DeviceChoice) -> Self {
+        Self { choice, ..Self::default() }
+    }
+}
+
+impl DeviceRequest {
+    /// Whether a GPU is looked for.
+    #[must_use]
+    pub fn may_be_gpu(self) -> bool {
+        matches!(self.choice, DeviceChoice::Auto | DeviceChoice::Cuda)
+    }
+
+    /// From the parameter `device` of a stage; `absent` for recipes of stages that did not have it yet.
+    #[must_use]
+    pub fn from_values(values: &BTreeMap<String, Value>, absent: DeviceChoice) -> Self {
+        let text = |name: &str| match values.get(name) {
+            Some(Value::Text(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let index = match values.get("device.index") {
+            Some(Value::Int(index)) => usize::try_from(*index).unwrap_or_default(),
+            _ => 0,
+        };
+        Self {
+            choice: text("device").map_or(absent, DeviceChoice::from_name),
+            index,
+            engine: text("device.engine").map_or(GpuEngine::Auto, GpuEngine::from_name),
         }
     }
 }

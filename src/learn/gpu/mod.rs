@@ -3,7 +3,9 @@
 //! [`Gpu`] is implemented by a GPU, and in tests by the CPU, which executes the same kernels compiled as C++.
 
 pub mod arena;
+mod cache;
 mod choice;
+pub mod cubin;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod kernel;
@@ -13,14 +15,21 @@ use super::kernels::Begin;
 use super::kernels::shape::ConvShape;
 use crate::stage::StageError;
 
-pub use choice::{DeviceChoice, Precision};
+pub(in crate::learn) use cache::keep;
+pub use cache::{cache_folder, cache_in};
+pub use choice::{DeviceChoice, DeviceRequest, GpuEngine, Precision};
 pub use kernel::{Kernel, KernelArguments, SOURCE, THREADS, options};
-pub use open::{CANDLE_CPU, CANDLE_CUDA, OpenedDevice, OpenedEngine, is_approximate, open, resumed, target};
+pub use open::{
+    CANDLE_CPU, CANDLE_CUDA, KernelCandidate, OpenedEngine, Opening, is_approximate, open, resumed, target,
+};
 
 /// GPU with all memory and plans on it, which are freed with it. All work happens in the order of the calls.
 pub trait Gpu: Send {
     /// Target recorded for results computed on it: `cuda-sm90-cudnn91900-bf16`.
     fn target(&self) -> String;
+
+    /// The very GPU, with the versions of driver and libraries: a self-check holds for nothing else.
+    fn identity(&self) -> String;
 
     /// Numeric precision.
     fn precision(&self) -> Precision;
@@ -67,8 +76,7 @@ pub trait Gpu: Send {
     /// Errors of the driver.
     fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &KernelArguments) -> Result<(), StageError>;
 
-    /// Plans a convolution of `images` images by the vendor library; [`None`] if it lacks a deterministic algorithm for one of
-    /// `directions`, so that macula's own kernels must compute it.
+    /// Plans a convolution of `images` images by the vendor library, in these directions.
     ///
     /// # Errors
     /// Errors of the library.
@@ -77,13 +85,13 @@ pub trait Gpu: Send {
         shape: ConvShape,
         images: usize,
         directions: &[Direction],
-    ) -> Result<Option<PlannedConvolution>, StageError>;
+    ) -> Result<ConvolutionPlan, StageError>;
 
     /// Executes one direction of a planned convolution: of image, kernel (out x k x k x in) and output, writes or adds to the one that
     /// `direction` names.
     ///
     /// # Errors
-    /// Errors of the library.
+    /// Errors of the library; `gpu-convolution` if it rejects this convolution and nothing else is wrong.
     fn convolve(&mut self, run: &ConvolutionCall) -> Result<(), StageError>;
 }
 
@@ -96,6 +104,60 @@ pub enum Direction {
     Image,
     /// Computes the gradient of the kernel.
     Kernel,
+}
+
+impl Direction {
+    /// Name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Image => "image gradient",
+            Self::Kernel => "kernel gradient",
+        }
+    }
+}
+
+/// Answer of the vendor library to a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConvolutionPlan {
+    /// It computes the convolution.
+    Library(PlannedConvolution),
+    /// It has no deterministic algorithm for this direction, so macula's own kernels must compute the convolution.
+    Lacking(Direction),
+}
+
+/// Dense convolution that macula's own kernels compute, correctly and slowly, because the vendor library does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlowConvolution {
+    /// Shape, with the padding of its channels.
+    pub shape: ConvShape,
+    /// Images in a batch.
+    pub images: usize,
+    /// Direction that the library does not compute.
+    pub direction: Direction,
+    /// Why not.
+    pub reason: SlowReason,
+}
+
+/// Why the vendor library does not compute a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SlowReason {
+    /// It has no deterministic algorithm for the shape.
+    Lacking,
+    /// It has one, which failed when it was executed for the first time.
+    Failed,
+}
+
+impl SlowReason {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Lacking => "cuDNN has no deterministic algorithm",
+            Self::Failed => "cuDNN plans it but cannot execute it",
+        }
+    }
 }
 
 /// Planned convolution.

@@ -27,7 +27,7 @@ use candle_core::{DType, Device};
 use crate::base::Streams;
 use crate::base::sync;
 use crate::lang::network::{Layer, NetworkSpec};
-use crate::learn::gpu::{DeviceChoice, Gpu, OpenedEngine};
+use crate::learn::gpu::{DeviceChoice, DeviceRequest, Gpu, OpenedEngine, SlowConvolution};
 use crate::learn::kernels::BufferPool;
 use crate::learn::loader::PixelsMadeBy;
 use crate::learn::optimizer::Optimizer;
@@ -72,7 +72,7 @@ enum NetworkEngine {
     /// The CPU kernels.
     Kernels,
     /// The kernels of a GPU.
-    Card(Mutex<Trunk>),
+    Card(Box<Mutex<Trunk>>),
     /// candle, on any of its devices.
     Candle(Mutex<Tape>),
 }
@@ -171,7 +171,7 @@ impl Network {
     /// Moves the network to a GPU. [`Network::calibrate`] still runs on the CPU.
     #[must_use]
     pub fn on(mut self, gpu: Box<dyn Gpu>) -> Self {
-        self.engine = NetworkEngine::Card(Mutex::new(Trunk::new(gpu)));
+        self.engine = NetworkEngine::Card(Box::new(Mutex::new(Trunk::new(gpu))));
         self
     }
 
@@ -183,20 +183,14 @@ impl Network {
         self
     }
 
-    /// Has the engine of an opened device compute the network.
-    ///
-    /// # Errors
-    /// [`StageError::Input`] for a GPU if an operation has no kernels.
-    pub fn on_engine(self, engine: OpenedEngine) -> Result<Self, StageError> {
-        Ok(match engine {
+    /// Has the engine of an opened device compute the network. A GPU needs [`own_kernels`].
+    #[must_use]
+    pub fn on_engine(self, engine: OpenedEngine) -> Self {
+        match engine {
             OpenedEngine::Kernels => self,
-            OpenedEngine::Gpu(_) if !ops::all_have_kernels(&self.spec) => {
-                let text = format!("network `{}` has a layer that is not computed on a GPU", self.spec.name);
-                return Err(StageError::input("no-gpu", text).hint("set `device cpu`").field("device"));
-            }
             OpenedEngine::Gpu(gpu) => self.on(gpu),
             OpenedEngine::Candle(device) => self.on_candle(device, DType::F32),
-        })
+        }
     }
 
     /// GPU memory in use, bytes, without that of the driver; [`None`] without a GPU.
@@ -205,6 +199,15 @@ impl Network {
         match &self.engine {
             NetworkEngine::Card(trunk) => Some(sync::lock(trunk).bytes(&self.program)),
             NetworkEngine::Kernels | NetworkEngine::Candle(_) => None,
+        }
+    }
+
+    /// Convolutions that slow kernels of a GPU compute because the vendor library does not, of the batches seen so far.
+    #[must_use]
+    pub fn slow_convolutions(&self) -> Vec<SlowConvolution> {
+        match &self.engine {
+            NetworkEngine::Card(trunk) => sync::lock(trunk).slow(),
+            NetworkEngine::Kernels | NetworkEngine::Candle(_) => Vec::new(),
         }
     }
 
@@ -457,23 +460,51 @@ impl Network {
     }
 }
 
-/// Device that computes a network: `auto` takes no GPU if an operation has no kernels, if branches share tensors or if it reads embeddings,
-/// unless candle computes there.
+/// Device that computes a network: `auto` takes no GPU if macula's kernels cannot compute it there and candle is not built for one.
 #[must_use]
-pub fn device_for(choice: DeviceChoice, spec: &NetworkSpec) -> DeviceChoice {
-    let anywhere = cfg!(feature = "candle-cuda") || own_kernels(spec);
-    if choice == DeviceChoice::Auto && !anywhere { DeviceChoice::Cpu } else { choice }
-}
-
-/// Whether macula's own GPU kernels can train a network.
-fn own_kernels(spec: &NetworkSpec) -> bool {
-    ops::all_have_kernels(spec) && !spec.shares() && spec.embeddings().is_empty()
+pub fn device_for(request: DeviceRequest, spec: &NetworkSpec, work: NetworkWork) -> DeviceRequest {
+    let anywhere = cfg!(feature = "candle-cuda") || own_kernels(spec, work).is_ok();
+    let choice = if request.choice == DeviceChoice::Auto && !anywhere { DeviceChoice::Cpu } else { request.choice };
+    DeviceRequest { choice, ..request }
 }
 
 /// Names of the linear layers that give logits, that of the network first.
 fn heads(spec: &NetworkSpec) -> Vec<&str> {
     let auxiliary = spec.auxiliary.iter().map(|output| output.branch.layers.as_slice());
     std::iter::once(spec.layers.as_slice()).chain(auxiliary).filter_map(last_linear).collect()
+}
+
+/// What is done with a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkWork {
+    /// It is trained, and evaluated in between.
+    Training,
+    /// It is only evaluated.
+    Evaluation,
+}
+
+/// Checks that macula's own GPU kernels can compute a network.
+///
+/// # Errors
+/// [`StageError::Input`] with the code `no-gpu`, `gpu-joined` or `gpu-shared`.
+pub fn own_kernels(spec: &NetworkSpec, work: NetworkWork) -> Result<(), StageError> {
+    let refused = |code, what: &str| {
+        let text = format!("network `{}` {what}", spec.name);
+        Err(StageError::input(code, text).hint("set `device cpu`").field("device"))
+    };
+    if !ops::all_have_kernels(spec) {
+        return refused("no-gpu", "has a layer that macula's GPU kernels do not compute");
+    }
+    if !spec.embeddings().is_empty() {
+        return refused("gpu-joined", "reads embeddings, which macula's GPU kernels do not");
+    }
+    if work == NetworkWork::Training && spec.shares() {
+        return refused(
+            "gpu-shared",
+            "has branches that share tensors, which macula's GPU kernels can use but not train",
+        );
+    }
+    Ok(())
 }
 
 /// Name of the last linear layer.
@@ -485,8 +516,13 @@ fn last_linear(layers: &[Layer]) -> Option<&str> {
 }
 
 /// Error message of candle, without the stack frames that it adds if `RUST_BACKTRACE` is set.
-pub(super) fn first_line(error: &impl std::fmt::Display) -> String {
+fn first_line(error: &impl std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// An error of candle outside a network is a defect too: shapes were checked before.
+pub(super) fn bug(error: impl std::fmt::Display) -> StageError {
+    StageError::Bug(first_line(&error))
 }
 
 /// An error of candle is a defect of macula.

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::missing::missing;
 use macula::learn::gpu::{
-    ConvolutionCall, Direction, Gpu, Kernel, KernelArguments, PlannedConvolution, Precision, SOURCE, THREADS,
+    ConvolutionCall, ConvolutionPlan, Direction, Gpu, Kernel, KernelArguments, PlannedConvolution, Precision, SOURCE,
+    THREADS,
 };
 use macula::learn::kernels::Begin;
 use macula::learn::kernels::shape::ConvShape;
@@ -103,6 +105,18 @@ pub(super) struct Processor {
     /// Convolutions planned as if by cuDNN; none without the library.
     planned: Option<Vec<(ConvShape, usize)>>,
     pub(super) room: u64,
+    /// Directions for which the library has no algorithm.
+    pub(super) lacks: Vec<Direction>,
+    /// Direction that fails when it is executed, and the code of the error.
+    pub(super) fails: Option<(Direction, &'static str)>,
+    /// Direction whose results are wrong by a factor.
+    pub(super) wrong: Option<(Direction, f32)>,
+    /// Kernel that does nothing.
+    pub(super) idle: Option<Kernel>,
+    /// What it calls itself.
+    pub(super) identity: String,
+    /// Number of executed convolutions, also those of a network that took it.
+    pub(super) convolved: Arc<AtomicUsize>,
 }
 
 /// Implementation of dense convolutions.
@@ -125,7 +139,19 @@ pub(super) fn launched() -> Vec<Kernel> {
 impl Processor {
     pub(super) fn new(precision: Precision, dense: Dense) -> Option<Self> {
         let planned = (dense == Dense::Library).then(Vec::new);
-        Some(Self { precision, library: library(precision)?, memory: BTreeMap::new(), planned, room: 1 << 40 })
+        Some(Self {
+            precision,
+            library: library(precision)?,
+            memory: BTreeMap::new(),
+            planned,
+            room: 1 << 40,
+            lacks: Vec::new(),
+            fails: None,
+            wrong: None,
+            idle: None,
+            identity: "the processor".to_owned(),
+            convolved: Arc::default(),
+        })
     }
 
     /// Memory at an address, anywhere in an allocation.
@@ -174,6 +200,10 @@ impl Gpu for Processor {
         format!("processor-{}", self.precision)
     }
 
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
     fn precision(&self) -> Precision {
         self.precision
     }
@@ -213,6 +243,9 @@ impl Gpu for Processor {
 
     fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &KernelArguments) -> Result<(), StageError> {
         LAUNCHED.lock().unwrap().push(kernel);
+        if self.idle == Some(kernel) {
+            return Ok(());
+        }
         // SAFETY: the kernel takes these arguments, and its pointers are in our allocations otherwise it is a defect that
         // the guard bytes and the comparison with the CPU kernels show.
         unsafe {
@@ -226,14 +259,25 @@ impl Gpu for Processor {
         &mut self,
         shape: ConvShape,
         images: usize,
-        _: &[Direction],
-    ) -> Result<Option<PlannedConvolution>, StageError> {
-        let Some(planned) = &mut self.planned else { return Ok(None) };
-        planned.push((shape, images));
-        Ok(Some(PlannedConvolution { id: planned.len() - 1, workspace: 64 }))
+        directions: &[Direction],
+    ) -> Result<ConvolutionPlan, StageError> {
+        let Some(planned) = &mut self.planned else { return Ok(ConvolutionPlan::Lacking(directions[0])) };
+        if let Some(direction) = directions.iter().find(|direction| self.lacks.contains(direction)) {
+            return Ok(ConvolutionPlan::Lacking(*direction));
+        }
+        // As cuDNN's, a plan belongs to a shape and a batch.
+        let id = planned.iter().position(|known| *known == (shape, images)).unwrap_or_else(|| {
+            planned.push((shape, images));
+            planned.len() - 1
+        });
+        Ok(ConvolutionPlan::Library(PlannedConvolution { id, workspace: 64 }))
     }
 
     fn convolve(&mut self, run: &ConvolutionCall) -> Result<(), StageError> {
+        if let Some(code) = self.fails.filter(|(direction, _)| *direction == run.direction).map(|(_, code)| code) {
+            return Err(StageError::input(code, format!("no {}", run.direction.name())));
+        }
+        self.convolved.fetch_add(1, Ordering::Relaxed);
         let (shape, images) = self.planned.as_ref().unwrap()[run.id];
         let (rows, columns) = shape.outputs();
         let lengths = [
@@ -257,6 +301,9 @@ impl Gpu for Processor {
             Direction::Image => values[0][image] += values[2][output] * values[1][kernel],
             Direction::Kernel => values[1][kernel] += values[0][image] * values[2][output],
         });
+        if let Some((_, factor)) = self.wrong.filter(|(direction, _)| *direction == run.direction) {
+            values[written].iter_mut().for_each(|value| *value *= factor);
+        }
         self.put(addresses[written], &values[written]);
         Ok(())
     }

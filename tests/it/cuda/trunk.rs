@@ -53,12 +53,12 @@ fn classes(spec: &NetworkSpec) -> usize {
 
 const ADAM: UpdateRule = UpdateRule::Adam(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
 
-fn pixels(images: usize, side: usize) -> Tensor {
+pub(super) fn pixels(images: usize, side: usize) -> Tensor {
     let values = formula("pixels", images * side * side * 3, -2.0, 2.0);
     Tensor::from_vec(values, (images, side, side, 3), &Device::Cpu).unwrap()
 }
 
-fn floats(tensor: &Tensor) -> Vec<f32> {
+pub(super) fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -108,7 +108,7 @@ impl Trained {
 }
 
 /// Largest difference, relative to the largest expected value.
-fn apart(found: &[f32], wanted: &[f32]) -> f32 {
+pub(super) fn apart(found: &[f32], wanted: &[f32]) -> f32 {
     assert_eq!(found.len(), wanted.len());
     let scale = wanted.iter().fold(0.0f32, |scale, value| scale.max(value.abs())).max(1e-20);
     let error = |(found, wanted): (&f32, &f32)| if found.is_nan() { f32::INFINITY } else { (found - wanted).abs() };

@@ -239,7 +239,7 @@ fn threads_of_a_pool_share_a_network_without_waiting_for_themselves() {
         });
         sender.send(())
     });
-    receiver.recv_timeout(Duration::from_secs(300)).expect("no thread waits for itself");
+    receiver.recv_timeout(Duration::from_mins(5)).expect("no thread waits for itself");
 }
 
 #[test]

@@ -13,10 +13,12 @@ type Out<T> = *mut T;
 
 functions! {
     /// `libcuda`, the driver.
-    Driver of ["libcuda.so.1", "libcuda.so"] {
+    Driver of RTLD_GLOBAL ["libcuda.so.1", "libcuda.so"] {
         cuInit(c_uint);
+        cuDriverGetVersion(Out<c_int>);
         cuDeviceGetCount(Out<c_int>);
         cuDeviceGet(Out<c_int>, c_int);
+        cuDeviceGetUuid_v2(Out<c_void>, c_int);
         cuDeviceGetName(Out<c_char>, c_int, c_int);
         cuDeviceGetAttribute(Out<c_int>, c_int, c_int);
         cuDevicePrimaryCtxRetain(Out<Handle>, c_int);
@@ -43,7 +45,8 @@ pub(super) const CAPABILITY: [c_int; 2] = [75, 76];
 
 functions! {
     /// NVRTC, the compiler.
-    Nvrtc of ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"] {
+    Nvrtc of RTLD_LOCAL ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"] {
+        nvrtcVersion(Out<c_int>, Out<c_int>);
         nvrtcCreateProgram(
             Out<Handle>, *const c_char, *const c_char, c_int, *const *const c_char, *const *const c_char
         );
@@ -58,7 +61,7 @@ functions! {
 
 functions! {
     /// cuDNN, the library of convolutions.
-    Cudnn of ["libcudnn.so.9", "libcudnn.so"] {
+    Cudnn of RTLD_GLOBAL ["libcudnn.so.9", "libcudnn.so"] {
         cudnnCreate(Out<Handle>);
         cudnnDestroy(Handle);
         cudnnGetProperty(c_int, Out<c_int>);

@@ -6,7 +6,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
 use super::api::{Cudnn, Handle, cudnn};
-use crate::learn::gpu::{ConvolutionCall, Direction, PlannedConvolution, Precision};
+use crate::learn::gpu::{ConvolutionCall, ConvolutionPlan, Direction, PlannedConvolution, Precision};
 use crate::learn::kernels::Begin;
 use crate::learn::kernels::shape::ConvShape;
 use crate::stage::StageError;
@@ -46,6 +46,30 @@ pub(super) struct ConvDescriptors {
 
 fn checked(code: c_int, what: &str) -> Result<(), StageError> {
     if code == 0 { Ok(()) } else { Err(StageError::Bug(format!("cuDNN rejects {what}: status {code}"))) }
+}
+
+/// `CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED`.
+const NO_MEMORY: c_int = 4004;
+/// From here on, the execution failed: `CUDNN_STATUS_EXECUTION_FAILED`.
+const FAILED: c_int = 5000;
+
+/// Error of an execution by its status.
+fn executed(code: c_int, what: impl Fn() -> String) -> Result<(), StageError> {
+    match code {
+        0 => Ok(()),
+        NO_MEMORY => {
+            let text = format!("cuDNN has too little GPU memory for {}", what());
+            Err(StageError::input("gpu-memory", text).hint("use a smaller `batch`").field("batch"))
+        }
+        FAILED.. => {
+            let text = format!("cuDNN cannot execute {}: status {code}", what());
+            Err(StageError::input("gpu", text).hint("check the output of `nvidia-smi`").field("device"))
+        }
+        _ => {
+            let text = format!("cuDNN rejects {}: status {code}", what());
+            Err(StageError::input("gpu-convolution", text).hint("set `device cpu`").field("device"))
+        }
+    }
 }
 
 impl ConvDescriptors {
@@ -157,7 +181,7 @@ impl Convolutions {
         shape: ConvShape,
         images: usize,
         directions: &[Direction],
-    ) -> Result<Option<PlannedConvolution>, StageError> {
+    ) -> Result<ConvolutionPlan, StageError> {
         let known = self.plans.iter().position(|plan| plan.key == (shape, images));
         let id = known.unwrap_or(self.plans.len());
         if known.is_none() {
@@ -166,9 +190,14 @@ impl Convolutions {
                 .map(|direction| made.algorithm(&self.api, self.handle, direction));
             self.plans.push(ConvPlan { key: (shape, images), shape: made, algorithms });
         }
-        let of = |direction: &Direction| self.plans[id].algorithms[*direction as usize].map(|(_, bytes)| bytes as u64);
-        let bytes: Option<Vec<u64>> = directions.iter().map(of).collect();
-        Ok(bytes.map(|bytes| PlannedConvolution { id, workspace: bytes.into_iter().max().unwrap_or(0) }))
+        let mut workspace = 0;
+        for &direction in directions {
+            match self.plans[id].algorithms[direction as usize] {
+                Some((_, bytes)) => workspace = workspace.max(bytes as u64),
+                None => return Ok(ConvolutionPlan::Lacking(direction)),
+            }
+        }
+        Ok(ConvolutionPlan::Library(PlannedConvolution { id, workspace }))
     }
 
     /// As [`crate::learn::gpu::Gpu::convolve`].
@@ -198,7 +227,7 @@ impl Convolutions {
                 ),
             }
         };
-        checked(code, &format!("{:?} of {:?} x {}", run.direction, plan.key.0, plan.key.1))
+        executed(code, || format!("{} of {:?} x {}", run.direction.name(), plan.key.0, plan.key.1))
     }
 }
 
@@ -213,6 +242,18 @@ impl Drop for Convolutions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rejected_convolution_is_distinguished_from_a_broken_gpu_and_too_little_memory() {
+        let code = |status| match executed(status, || "forward of …".to_owned()) {
+            Err(StageError::Input { code, .. }) => code,
+            _ => "",
+        };
+        assert_eq!(
+            [0, 3002, 2006, 4004, 5001].map(code),
+            ["", "gpu-convolution", "gpu-convolution", "gpu-memory", "gpu"]
+        );
+    }
 
     #[test]
     fn cudnn_takes_the_descriptors_of_every_kind_of_convolution() {

@@ -7,6 +7,7 @@
 mod api;
 mod convolutions;
 mod library;
+mod nvrtc;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
@@ -14,9 +15,12 @@ use std::ptr::{null, null_mut};
 
 use api::{CAPABILITY, Cudnn, Driver, Handle, Nvrtc, cudnn};
 use convolutions::Convolutions;
+use nvrtc::NvrtcCompiler;
 
-use super::kernel::{SOURCE, THREADS, options};
-use super::{ConvolutionCall, Direction, Gpu, Kernel, KernelArguments, PlannedConvolution, Precision};
+use super::cubin::CubinRequest;
+use super::kernel::THREADS;
+use super::{ConvolutionCall, ConvolutionPlan, Direction, Gpu, Kernel, KernelArguments, Precision, cache_folder};
+use crate::base::figure::counted;
 use crate::learn::kernels::shape::ConvShape;
 use crate::stage::StageError;
 
@@ -37,9 +41,11 @@ fn refused(why: impl Into<String>, hint: &str) -> Unavailable {
 #[derive(Clone)]
 pub(super) struct CudaDevice {
     driver: Driver,
-    nvrtc: Nvrtc,
     cudnn: Cudnn,
     device: c_int,
+    /// Identifier of the GPU, and version of the driver's CUDA.
+    uuid: [u8; 16],
+    driver_version: c_int,
     /// Name of the GPU.
     pub(super) name: String,
     /// Compute capability.
@@ -48,12 +54,16 @@ pub(super) struct CudaDevice {
     pub(super) cudnn_version: (i32, i32, i32),
 }
 
-/// First GPU, if it and all libraries support that precision. Allocates no device memory.
+/// Libraries that are loaded, and where to get them.
+const LIBRARIES: &str =
+    "install CUDA 12 or 13 with cuDNN 9, or `pip install torch` and add its `nvidia/*/lib` folders to LD_LIBRARY_PATH";
+
+/// GPU of that number, if it and all libraries support that precision. The driver counts only those that `CUDA_VISIBLE_DEVICES` allows.
+/// Allocates no device memory.
 ///
 /// # Errors
-/// The reason why no GPU can be used.
-pub(super) fn find(precision: Precision) -> Result<CudaDevice, Unavailable> {
-    let libraries = "install CUDA 12 or 13 with cuDNN 9, or `pip install torch` and add its `nvidia/*/lib` folders to LD_LIBRARY_PATH";
+/// The reason why it cannot be used.
+pub(super) fn find(precision: Precision, index: usize) -> Result<CudaDevice, Unavailable> {
     let driver = Driver::open()
         .map_err(|why| refused(format!("no NVIDIA driver: {why}"), "install the driver, or set `device cpu`"))?;
     let (mut count, mut device) = (0, 0);
@@ -68,11 +78,15 @@ pub(super) fn find(precision: Precision) -> Result<CudaDevice, Unavailable> {
         let why = if code == 0 { "no GPU found".to_owned() } else { cause(&driver, code) };
         return Err(refused(format!("the NVIDIA driver does not work: {why}"), "check the output of `nvidia-smi`"));
     }
+    listed(index, count as usize)?;
     let mut capability = [0; 2];
     let mut name = [0 as c_char; 128];
-    // SAFETY: as above; the name's length is given.
+    let (mut uuid, mut driver_version) = ([0u8; 16], 0);
+    // SAFETY: as above; the name's length is given, and an identifier has 16 bytes.
     let code = unsafe {
-        (driver.cuDeviceGet)(&raw mut device, 0)
+        (driver.cuDeviceGet)(&raw mut device, index as c_int)
+            | (driver.cuDriverGetVersion)(&raw mut driver_version)
+            | (driver.cuDeviceGetUuid_v2)(uuid.as_mut_ptr().cast(), device)
             | (driver.cuDeviceGetName)(name.as_mut_ptr(), name.len() as c_int - 1, device)
             | (driver.cuDeviceGetAttribute)(&raw mut capability[0], CAPABILITY[0], device)
             | (driver.cuDeviceGetAttribute)(&raw mut capability[1], CAPABILITY[1], device)
@@ -84,24 +98,36 @@ pub(super) fn find(precision: Precision) -> Result<CudaDevice, Unavailable> {
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
     let capability = (capability[0], capability[1]);
     too_old(&name, capability, precision)?;
-    let nvrtc = Nvrtc::open().map_err(|why| refused(format!("no NVRTC: {why}"), libraries))?;
-    let cudnn = Cudnn::open().map_err(|why| refused(format!("no cuDNN: {why}"), libraries))?;
+    // Which version's code the driver loads shows when the GPU is opened.
+    Nvrtc::open().map_err(|why| refused(format!("no NVRTC: {why}"), LIBRARIES))?;
+    let cudnn = Cudnn::open().map_err(|why| refused(format!("no cuDNN: {why}"), LIBRARIES))?;
     let mut version = [0; 3];
     for (into, which) in version.iter_mut().zip(cudnn::VERSION) {
         // SAFETY: a number is written.
         if unsafe { (cudnn.cudnnGetProperty)(which, into) } != 0 {
-            return Err(refused("cuDNN does not report its version", libraries));
+            return Err(refused("cuDNN does not report its version", LIBRARIES));
         }
     }
     Ok(CudaDevice {
         driver,
-        nvrtc,
         cudnn,
         device,
+        uuid,
+        driver_version,
         name,
         capability,
         cudnn_version: (version[0], version[1], version[2]),
     })
+}
+
+/// Checks the number of a GPU.
+fn listed(index: usize, count: usize) -> Result<(), Unavailable> {
+    if index < count {
+        return Ok(());
+    }
+    let gpus = counted(count as u64, "GPU", "GPUs");
+    let why = format!("there is no GPU {index}: the driver lists {gpus}, numbered from 0");
+    Err(refused(why, "use a smaller `index`; CUDA_VISIBLE_DEVICES hides GPUs and renumbers the others"))
 }
 
 /// Checks the compute capability: bf16 and TF32 need 8.0, NVRTC 13 compiles for 7.5 and newer.
@@ -151,6 +177,7 @@ impl CudaDevice {
             card: self.clone(),
             context: Context(context),
             module: null_mut(),
+            compiler: String::new(),
             precision,
             kernels: BTreeMap::new(),
             memory: BTreeSet::new(),
@@ -158,10 +185,21 @@ impl CudaDevice {
         };
         cuda.checked(code, "create a context")?;
         cuda.enter()?;
-        let image = self.compile(precision)?;
-        // SAFETY: the image is a whole cubin and lives through the call.
-        let code = unsafe { (self.driver.cuModuleLoadData)(&raw mut cuda.module, image.as_ptr().cast()) };
-        cuda.checked(code, "load the kernels")?;
+        let architecture = format!("sm_{}{}", self.capability.0, self.capability.1);
+        let request = CubinRequest { architecture: &architecture, precision, cache: cache_folder() };
+        let load = |cubin: &[u8]| {
+            let mut module = null_mut();
+            // SAFETY: the cubin is whole and lives through the call.
+            let code = unsafe { (self.driver.cuModuleLoadData)(&raw mut module, cubin.as_ptr().cast()) };
+            if code == 0 { Ok(module) } else { Err(cause(&self.driver, code)) }
+        };
+        let compilers = Nvrtc::each().map(|opened| opened.and_then(NvrtcCompiler::new));
+        (cuda.module, cuda.compiler) = request.load_first(compilers, load).map_err(|reasons| {
+            let text = format!("{} cannot load the kernels: {}", self.name, reasons.join("; "));
+            StageError::input("gpu", text)
+                .hint("install the NVRTC of the CUDA version that `nvidia-smi` shows, or set `device cpu`")
+                .field("device")
+        })?;
         for kernel in Kernel::ALL {
             let name = CString::new(kernel.name()).map_err(|error| StageError::Bug(error.to_string()))?;
             let mut function = null_mut();
@@ -173,40 +211,11 @@ impl CudaDevice {
         cuda.convolutions = Some(Convolutions::new(self.cudnn, precision)?);
         Ok(cuda)
     }
-
-    /// Kernels compiled for this GPU.
-    fn compile(&self, precision: Precision) -> Result<Vec<u8>, StageError> {
-        let bug = |what: &str| StageError::Bug(format!("NVRTC cannot compile the kernels: {what}"));
-        let text = CString::new(SOURCE).map_err(|error| bug(&error.to_string()))?;
-        // Native code, because a driver older than the compiler rejects its PTX.
-        let architecture = format!("--gpu-architecture=sm_{}{}", self.capability.0, self.capability.1);
-        let words = options(precision).into_iter().chain([architecture.as_str()]);
-        let words: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
-        let pointers: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
-        let mut program = null_mut();
-        let mut size = 0;
-        let nvrtc = &self.nvrtc;
-        // SAFETY: texts and options live through the calls; sizes are asked for before what they are sizes of.
-        unsafe {
-            if (nvrtc.nvrtcCreateProgram)(&raw mut program, text.as_ptr(), null(), 0, null(), null()) != 0 {
-                return Err(bug("no program was created"));
-            }
-            if (nvrtc.nvrtcCompileProgram)(program, pointers.len() as c_int, pointers.as_ptr()) != 0 {
-                (nvrtc.nvrtcGetProgramLogSize)(program, &raw mut size);
-                let mut log = vec![0u8; size];
-                (nvrtc.nvrtcGetProgramLog)(program, log.as_mut_ptr().cast());
-                return Err(bug(&String::from_utf8_lossy(&log)));
-            }
-            if (nvrtc.nvrtcGetCUBINSize)(program, &raw mut size) != 0 || size == 0 {
-                return Err(bug("no code was generated"));
-            }
-            let mut image = vec![0u8; size];
-            let code = (nvrtc.nvrtcGetCUBIN)(program, image.as_mut_ptr().cast());
-            (nvrtc.nvrtcDestroyProgram)(&raw mut program);
-            if code == 0 { Ok(image) } else { Err(bug("no code was returned")) }
-        }
-    }
 }
+
+/// Memory that is left free, bytes: the driver loads the modules of cuDNN and of the kernels when they are first used, and candle's on the
+/// same GPU.
+const HEADROOM: u64 = 512 << 20;
 
 /// Context of the driver.
 struct Context(Handle);
@@ -216,6 +225,8 @@ pub(super) struct Cuda {
     card: CudaDevice,
     context: Context,
     module: Handle,
+    /// Name and version of the compiler of the kernels.
+    compiler: String,
     precision: Precision,
     kernels: BTreeMap<Kernel, Handle>,
     memory: BTreeSet<u64>,
@@ -253,6 +264,12 @@ impl Gpu for Cuda {
         self.card.target(self.precision)
     }
 
+    fn identity(&self) -> String {
+        let uuid = u128::from_be_bytes(self.card.uuid);
+        let (version, (a, b, c)) = (self.card.driver_version, self.card.cudnn_version);
+        format!("{} {uuid:032x}, driver CUDA {version}, cuDNN {a}.{b}.{c}, {}", self.card.name, self.compiler)
+    }
+
     fn precision(&self) -> Precision {
         self.precision
     }
@@ -263,8 +280,7 @@ impl Gpu for Cuda {
         // SAFETY: two numbers are written.
         let code = unsafe { (self.card.driver.cuMemGetInfo_v2)(&raw mut free, &raw mut total) };
         self.checked(code, "report its free memory")?;
-        // Leaves room for what cuDNN and the driver load later.
-        Ok((free as u64).saturating_sub(256 << 20))
+        Ok((free as u64).saturating_sub(HEADROOM))
     }
 
     fn allocate(&mut self, bytes: u64) -> Result<u64, StageError> {
@@ -341,7 +357,7 @@ impl Gpu for Cuda {
         shape: ConvShape,
         images: usize,
         directions: &[Direction],
-    ) -> Result<Option<PlannedConvolution>, StageError> {
+    ) -> Result<ConvolutionPlan, StageError> {
         self.enter()?;
         self.convolutions()?.plan(shape, images, directions)
     }
@@ -354,8 +370,8 @@ impl Gpu for Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // Errors cannot be handled here.
-        if self.enter().is_err() {
+        // Errors cannot be handled here. Without a context there is nothing to free or to release.
+        if self.context.0.is_null() || self.enter().is_err() {
             return;
         }
         self.convolutions = None;
@@ -378,12 +394,20 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_driver_says_so_and_an_old_card_too() {
-        match find(Precision::F32) {
+        match find(Precision::F32, 0) {
             Err(refused) => assert!(!refused.why.is_empty() && !refused.hint.is_empty()),
             Ok(card) => assert!(!card.name.is_empty()),
         }
         assert_eq!(too_old("a card", (8, 0), Precision::Bf16), Ok(()));
         let refused = too_old("a card", (7, 5), Precision::Bf16).unwrap_err();
         assert_eq!(refused.why, "a card has compute capability 7.5, but `bf16` needs 8.0");
+    }
+
+    #[test]
+    fn a_number_beyond_the_visible_gpus_says_how_many_there_are() {
+        assert_eq!(listed(1, 2), Ok(()));
+        let refused = listed(2, 2).unwrap_err();
+        assert_eq!(refused.why, "there is no GPU 2: the driver lists 2 GPUs, numbered from 0");
+        assert!(refused.hint.contains("CUDA_VISIBLE_DEVICES"));
     }
 }

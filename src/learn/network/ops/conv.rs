@@ -1,5 +1,7 @@
 //! Convolution, and linear layer as a convolution of single pixels.
 
+use std::collections::BTreeSet;
+
 use candle_core::{Result, Tensor};
 use candle_nn::{Conv2d, Conv2dConfig, Linear, Module};
 
@@ -12,7 +14,7 @@ use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::{Kernels, LayerResult, Op, Operation, ReadBack, norm};
 use crate::lang::network;
-use crate::learn::gpu::{Direction, Gpu, Kernel, PlannedConvolution};
+use crate::learn::gpu::{ConvolutionPlan, Direction, Gpu, Kernel, PlannedConvolution, SlowConvolution, SlowReason};
 use crate::learn::kernels::conv::Packed;
 use crate::learn::kernels::norm::column_sums;
 use crate::learn::kernels::shape::{ConvShape, Epilogue};
@@ -297,6 +299,17 @@ impl Kernels for Conv {
     }
 }
 
+/// What computes a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::learn::network) enum ConvolutionBy {
+    /// The vendor library.
+    Library(LibraryConvolution),
+    /// macula's own kernels, which are made for it.
+    Own,
+    /// macula's own kernels, because the library does not.
+    Slow(SlowConvolution),
+}
+
 /// Convolution computed by the vendor library.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::learn::network) struct LibraryConvolution {
@@ -333,18 +346,19 @@ pub(in crate::learn::network) struct LibraryUse {
 }
 
 impl Conv {
-    /// Plans the convolution in the vendor library; [`None`] if macula's own kernels compute it.
+    /// Plans the convolution in the vendor library, except for plans (by id) and directions that `failed`.
     pub(in crate::learn::network) fn plan(
         &self,
         gpu: &mut dyn Gpu,
         of: Extent,
         need: LibraryUse,
-    ) -> LayerResult<Option<LibraryConvolution>> {
+        failed: &BTreeSet<(usize, Direction)>,
+    ) -> LayerResult<ConvolutionBy> {
         let shape = self.geometry.over(of);
         // Grouped convolutions and linear layers with few outputs use macula's own kernels.
         let single = shape.height == 1 && shape.width == 1 && shape.kernel == 1;
         if shape.groups > 1 || (single && shape.out < 64) {
-            return Ok(None);
+            return Ok(ConvolutionBy::Own);
         }
         let channels = if need.pixels { gpu.precision().padded(shape.channels) } else { shape.channels };
         let mut directions = vec![Direction::Forward];
@@ -354,8 +368,18 @@ impl Conv {
         if need.image {
             directions.push(Direction::Image);
         }
-        let planned = gpu.plan(ConvShape { channels, ..shape }, need.images, &directions)?;
-        Ok(planned.map(|planned| LibraryConvolution { planned, channels }))
+        let shape = ConvShape { channels, ..shape };
+        let slow =
+            |direction, reason| ConvolutionBy::Slow(SlowConvolution { shape, images: need.images, direction, reason });
+        Ok(match gpu.plan(shape, need.images, &directions)? {
+            ConvolutionPlan::Lacking(direction) => slow(direction, SlowReason::Lacking),
+            ConvolutionPlan::Library(planned) => {
+                match directions.iter().find(|of| failed.contains(&(planned.id, **of))) {
+                    Some(&direction) => slow(direction, SlowReason::Failed),
+                    None => ConvolutionBy::Library(LibraryConvolution { planned, channels }),
+                }
+            }
+        })
     }
 
     /// Adds the launches of the backward pass by macula's own kernels.

@@ -35,7 +35,7 @@ pub(super) type LayerResult<T> = std::result::Result<T, StageError>;
 
 pub(super) use add::Add;
 pub(super) use concat::Concat;
-pub(super) use conv::{Conv, Folded, LibraryConvolution, LibraryUse};
+pub(super) use conv::{Conv, ConvolutionBy, Folded, LibraryConvolution, LibraryUse};
 pub(super) use norm::{BatchNorm, StatisticsSource};
 
 /// Operation of a step. Those that others are fused into have a variant.

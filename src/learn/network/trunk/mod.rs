@@ -10,14 +10,14 @@ pub(super) mod schedule;
 mod views;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::input::Arrival;
-use super::ops::{LibraryConvolution, LibraryUse};
+use super::ops::{ConvolutionBy, LibraryConvolution, LibraryUse};
 use super::program::{Extent, Program, Step};
 use super::train;
 use crate::base::random::Stream;
-use crate::learn::gpu::{Gpu, Kernel, KernelArguments};
+use crate::learn::gpu::{Direction, Gpu, Kernel, KernelArguments, SlowConvolution};
 use crate::learn::optimizer::{Ahead, Optimizer, Update};
 use crate::learn::views::Views;
 use crate::stage::StageError;
@@ -69,6 +69,10 @@ pub(super) struct Trunk {
     /// Block of memory for passes: address and size, bytes.
     block: (u64, u64),
     plans: BTreeMap<BatchKey, BatchPlan>,
+    /// Planned convolutions that failed when they were executed for the first time: id and direction.
+    failed: BTreeSet<(usize, Direction)>,
+    /// Convolutions that the library should compute and does not.
+    slow: BTreeSet<SlowConvolution>,
     /// Batch whose backward pass is due.
     due: Option<BatchKey>,
 }
@@ -159,6 +163,8 @@ impl Trunk {
             newest_moments: Newest::Host,
             block: (0, 0),
             plans: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            slow: BTreeSet::new(),
             due: None,
         }
     }
@@ -168,6 +174,11 @@ impl Trunk {
         let vectors =
             if self.numbers.is_some() { 2 } else { 0 } + self.moments.iter().flatten().flatten().count() as u64;
         self.block.1 + 4 * vectors * program.floats() as u64
+    }
+
+    /// Convolutions that slow kernels compute.
+    pub(super) fn slow(&self) -> Vec<SlowConvolution> {
+        self.slow.iter().copied().collect()
     }
 
     /// Target of the GPU.
@@ -285,7 +296,7 @@ impl Trunk {
         if let (Some(optimizer), Some(moments), Newest::Card) = (optimizer, self.moments, self.newest_moments) {
             self.newest_moments = Newest::Both;
             for (own, address) in [&mut optimizer.first, &mut optimizer.second].into_iter().zip(moments) {
-                if let Some(address) = address {
+                if let Some(address) = address.filter(|_| !own.is_empty()) {
                     *own = read(&mut *self.gpu, address, own.len())?;
                 }
             }
@@ -331,8 +342,8 @@ impl Trunk {
         };
         if self.newest_moments == Newest::Host {
             for (address, own) in moments.iter().zip(own) {
-                if let Some(address) = address {
-                    self.gpu.write(*address, &bytes(own))?;
+                if let Some(address) = address.filter(|_| !own.is_empty()) {
+                    self.gpu.write(address, &bytes(own))?;
                 }
             }
             self.newest_moments = Newest::Both;
@@ -354,7 +365,9 @@ impl Trunk {
         self.plan(program, shape, frozen, Purpose::Training).map(|_| ())
     }
 
-    /// Builds the schedule of a kind of batch if it is missing, and grows the block to the size that it needs.
+    /// Builds the schedule of a kind of batch if it is missing, grows the block to the size that it needs, and executes each of its
+    /// convolutions once, so that the library loads what it needs now and not during a step. Those that fail are computed by macula's own
+    /// kernels.
     fn plan(
         &mut self,
         program: &Program,
@@ -369,7 +382,45 @@ impl Trunk {
             return Ok(kind);
         }
         let numbers = self.numbers.unwrap_or_default();
-        let lowered = self.lowered(program, extents, &kind, numbers)?;
+        loop {
+            let lowered = self.lowered(program, extents, &kind, numbers)?;
+            self.bind(&kind, lowered)?;
+            match self.rehearse(&kind) {
+                Ok(None) => return Ok(kind),
+                Ok(Some(failed)) => {
+                    self.failed.insert(failed);
+                    self.plans.remove(&kind);
+                }
+                Err(error) => {
+                    self.plans.remove(&kind);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Executes each planned convolution of a schedule once, on whatever is in the block: no pass is under way. Returns one that the
+    /// library rejects.
+    fn rehearse(&mut self, kind: &BatchKey) -> Result<Option<(usize, Direction)>, StageError> {
+        let mut executed = BTreeSet::new();
+        for call in self.plans[kind].bound.iter().filter_map(BoundCall::convolves) {
+            if !executed.insert((call.id, call.direction)) {
+                continue;
+            }
+            match self.gpu.convolve(&call) {
+                Err(error) if error.has_code("gpu-convolution") => return Ok(Some((call.id, call.direction))),
+                done => done?,
+            }
+        }
+        if !executed.is_empty() {
+            // Waits, so that a convolution that fails while it runs is noticed here.
+            self.gpu.read(self.block.0, &mut [0])?;
+        }
+        Ok(None)
+    }
+
+    /// Grows the block to the size that a schedule needs, and gives the buffers of all schedules their addresses.
+    fn bind(&mut self, kind: &BatchKey, lowered: LoweredPass) -> Result<(), StageError> {
         let bytes = lowered.placed.bytes;
         self.plans.insert(kind.clone(), BatchPlan { lowered, bound: Vec::new() });
         if bytes > self.block.1 {
@@ -379,17 +430,17 @@ impl Trunk {
             }
             let room = self.gpu.room()?;
             if bytes > room {
-                self.plans.remove(&kind);
-                return Err(too_large(&kind, bytes, room));
+                self.plans.remove(kind);
+                return Err(too_large(kind, bytes, room));
             }
             self.block = (self.gpu.allocate(bytes)?, bytes);
             for plan in self.plans.values_mut() {
                 plan.bound = plan.lowered.placed.bind(self.block.0);
             }
-        } else if let Some(plan) = self.plans.get_mut(&kind) {
+        } else if let Some(plan) = self.plans.get_mut(kind) {
             plan.bound = plan.lowered.placed.bind(self.block.0);
         }
-        Ok(kind)
+        Ok(())
     }
 
     fn lowered(
@@ -423,7 +474,7 @@ impl Trunk {
             Purpose::Training => train::wanted(program, &kind.frozen),
             Purpose::Evaluation => vec![false; program.uses.len()],
         };
-        let libraries = libraries(&mut *self.gpu, program, extents, kind, &wanted)?;
+        let libraries = self.libraries(program, extents, kind, &wanted)?;
         Ok(lower(PassSettings {
             program,
             extents,
@@ -436,6 +487,34 @@ impl Trunk {
             numbers,
             libraries: &libraries,
         }))
+    }
+
+    /// Convolutions that the vendor library computes, by step.
+    fn libraries(
+        &mut self,
+        program: &Program,
+        extents: &[Extent],
+        kind: &BatchKey,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<LibraryConvolution>>, StageError> {
+        let mut library = |step: &Step| {
+            let Some(conv) = step.op.conv() else { return Ok(None) };
+            let need = LibraryUse {
+                images: kind.images,
+                pixels: step.input == 0,
+                kernel: kind.purpose == Purpose::Training && !kind.frozen[conv.weight],
+                image: wanted[step.input],
+            };
+            Ok(match conv.plan(&mut *self.gpu, extents[step.input], need, &self.failed)? {
+                ConvolutionBy::Library(library) => Some(library),
+                ConvolutionBy::Own => None,
+                ConvolutionBy::Slow(slow) => {
+                    self.slow.insert(slow);
+                    None
+                }
+            })
+        };
+        program.steps.iter().map(&mut library).collect()
     }
 }
 
@@ -450,25 +529,4 @@ fn too_large(kind: &BatchKey, bytes: u64, room: u64) -> StageError {
         gib(room)
     );
     StageError::input("gpu-memory", text).hint("use a smaller `batch`, or set `device cpu`").field("batch")
-}
-
-/// Convolutions that the vendor library computes.
-fn libraries(
-    gpu: &mut dyn Gpu,
-    program: &Program,
-    extents: &[Extent],
-    kind: &BatchKey,
-    wanted: &[bool],
-) -> Result<Vec<Option<LibraryConvolution>>, StageError> {
-    let library = |step: &Step| {
-        let Some(conv) = step.op.conv() else { return Ok(None) };
-        let need = LibraryUse {
-            images: kind.images,
-            pixels: step.input == 0,
-            kernel: kind.purpose == Purpose::Training && !kind.frozen[conv.weight],
-            image: wanted[step.input],
-        };
-        conv.plan(gpu, extents[step.input], need)
-    };
-    program.steps.iter().map(library).collect()
 }

@@ -174,6 +174,19 @@ pub(in crate::learn::network) struct BoundCall {
 }
 
 impl BoundCall {
+    fn convolution(&self, id: usize, direction: Direction, begin: Begin) -> ConvolutionCall {
+        let [image, kernel, output, workspace, ..] = self.at;
+        ConvolutionCall { id, direction, image, kernel, output, workspace, begin }
+    }
+
+    /// The convolution that it executes, if it is one.
+    pub(in crate::learn::network) fn convolves(&self) -> Option<ConvolutionCall> {
+        match self.deed {
+            CallOp::Convolve(id, direction, begin) => Some(self.convolution(id, direction, begin)),
+            _ => None,
+        }
+    }
+
     /// Executes the call. `host` provides data from the host and receives data for it.
     pub(in crate::learn::network) fn execute(
         &self,
@@ -183,15 +196,7 @@ impl BoundCall {
         let at = self.at[0];
         match &self.deed {
             CallOp::Launch(kernel, threads, arguments) => gpu.launch(*kernel, *threads, arguments),
-            CallOp::Convolve(id, direction, begin) => gpu.convolve(&ConvolutionCall {
-                id: *id,
-                direction: *direction,
-                image: self.at[0],
-                kernel: self.at[1],
-                output: self.at[2],
-                workspace: self.at[3],
-                begin: *begin,
-            }),
+            CallOp::Convolve(id, direction, begin) => gpu.convolve(&self.convolution(*id, *direction, *begin)),
             CallOp::Clear(bytes) => gpu.clear(at, *bytes),
             CallOp::Give(passed, length) => {
                 let given = host.give(*passed, *length);
