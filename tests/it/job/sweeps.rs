@@ -48,7 +48,7 @@ fn a_sweep_is_planned_run_and_compared() {
 
     // With other settings these are other points.
     space.macula("compare pipeline.kdl --sweep rates --set classifier.batch=7").code(0).says(&["0 of 2 done"]);
-    space.macula("compare pipeline.kdl --sweep rates --set classifier.bath=7").code(1).says(&["did you mean `batch`"]);
+    space.macula("compare pipeline.kdl --sweep rates --set classifier.bath=7").code(2).says(&["did you mean `batch`"]);
 
     let compared = space.macula("compare pipeline.kdl --sweep rates --json").code(0);
     let compared: Value = serde_json::from_str(&compared.raw).expect("JSON");
