@@ -25,15 +25,14 @@ const NAMED: usize = 5;
 /// A [`Failure`] if a result between the photographs and the model is not in the store.
 pub(super) fn of_model(host: &Host, loaded: &Loaded, stage: &str) -> Result<Provenance, Failure> {
     let options = Options { targets: vec![stage.to_owned()], ..Options::usual(host.processors) };
-    let found = run::plan(host, &loaded.project(), &options, |engine, explained| {
+    run::plan(host, &loaded.project(), &options, |engine, explained| {
         let known = explained.into_iter().filter_map(|(id, decision, _)| match decision {
             Decision::Source(result) | Decision::Reuse(result, _) => Some((id, result.as_ref())),
             _ => None,
         });
         let known = Known { engine, results: known.collect() };
         engine.graph.find(stage).map_or_else(|| Err(absent(stage)), |id| known.provenance(id))
-    })?;
-    found
+    })?
 }
 
 /// Results of the stages behind a model.

@@ -68,7 +68,9 @@ fn of_all(encoders: &[Digest]) -> Digest {
     }
     let mut digest = Hasher::new("macula combined encoders 1");
     digest.int(encoders.len() as u64);
-    encoders.iter().for_each(|encoder| _ = digest.digest(encoder));
+    for encoder in encoders {
+        digest.digest(encoder);
+    }
     digest.finish()
 }
 

@@ -16,7 +16,7 @@ pub struct Auxiliary {
 }
 
 impl Auxiliary {
-    /// Weight unless the network sets one: that of GoogLeNet (Szegedy et al. 2015).
+    /// Weight unless the network sets one: that of `GoogLeNet` (Szegedy et al. 2015).
     pub const WEIGHT: f64 = 0.3;
     /// Largest weight.
     pub const MOST: f64 = 100.0;

@@ -117,7 +117,9 @@ fn embeddings<'a>(layers: &'a [Layer], taps: &mut Vec<&'a str>, found: &mut BTre
                 within(shortcut, taps, found);
             }
             Layer::Parallel { branches, .. } => {
-                branches.iter().for_each(|branch| of_branch(branch, taps, found));
+                for branch in branches {
+                    of_branch(branch, taps, found);
+                }
             }
             _ => {}
         }

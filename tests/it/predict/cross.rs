@@ -53,7 +53,9 @@ fn a_training_photograph_is_encoded_by_the_network_that_was_trained_without_it_a
         let encoded = photographs(&space, &stage("described/photographs"));
         assert!(encoded.is_disjoint(&seen), "{fold}");
         assert_eq!(encoded.len() + seen.len(), 13, "{fold}: every other photograph is encoded");
-        encoded.into_iter().for_each(|name| by.entry(name).or_default().push(fold));
+        for name in encoded {
+            by.entry(name).or_default().push(fold);
+        }
     }
     assert_eq!(by.len(), 13);
     for (name, folds) in &by {

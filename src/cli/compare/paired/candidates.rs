@@ -1,6 +1,7 @@
 //! The evaluations that a paired comparison is asked for: of runs, points of a sweep, or stages of a pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::super::{Arguments, of_run};
@@ -219,8 +220,11 @@ fn points(
         }
     }
     if !open.is_empty() {
-        let set: String = arguments.set.iter().map(|set| format!(" --set {set}")).collect();
-        let run = format!("`macula run {} --sweep {}{set}`", loaded.file, sweep.name);
+        let mut run = format!("`macula run {} --sweep {}", loaded.file, sweep.name);
+        for set in &arguments.set {
+            let _ = write!(run, " --set {set}");
+        }
+        run.push('`');
         if !chosen.is_empty() || found.len() < 2 {
             return Err(Failure::user(format!(
                 "{} without results: {}",
