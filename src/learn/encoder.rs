@@ -1,16 +1,16 @@
 //! Encoder: a network up to a tap that describes photographs by vectors. Knows no stage.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::gpu::{DeviceRequest, Precision};
-use super::maps::apart;
+use super::last_used::LastUsed;
 use super::network::{JoinedPixels, Missing, Network, NetworkWork, Weights};
 use super::normalise::Normalisation;
 use super::placement::place;
 use crate::base::figure::counted;
-use crate::base::{Digest, Hasher, sync};
+use crate::base::{Digest, Hasher};
 use crate::data::decode::Photograph;
 use crate::data::embeddings::{EmbeddingsInfo, StoredAs};
 use crate::data::patches::Shard;
@@ -117,8 +117,8 @@ pub struct Encoder {
     digest: Digest,
 }
 
-/// Encoder that was requested last, with the digest of its weights.
-static HELD: Mutex<Option<(Digest, Arc<Encoder>)>> = Mutex::new(None);
+/// Encoder that was requested last, by its weights and settings.
+static HELD: LastUsed<(Digest, EncoderSettings), Encoder> = LastUsed::new();
 
 impl Encoder {
     /// Encoder with the weights in `entry`. The last one is cached: a map stage requests the same one for every
@@ -132,32 +132,12 @@ impl Encoder {
         objects: &Objects,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>, StageError> {
-        let same =
-            |(weights, encoder): &&(Digest, Arc<Self>)| *weights == entry.digest && encoder.settings == *settings;
-        let found = |held: &Option<(Digest, Arc<Self>)>| held.as_ref().filter(same).map(|held| Arc::clone(&held.1));
-        let open = || Ok(Arc::new(Self::open(settings, entry, objects, progress)?));
-        if settings.device.may_be_gpu() {
-            // Once, not by each thread: the network is in the memory of the GPU.
-            let mut held = sync::lock(&HELD);
-            if let Some(encoder) = found(&held) {
-                return Ok(encoder);
-            }
-            let encoder = apart(open)?;
-            *held = Some((entry.digest, Arc::clone(&encoder)));
-            return Ok(encoder);
-        }
-        if let Some(encoder) = found(&sync::lock(&HELD)) {
-            return Ok(encoder);
-        }
-        // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
-        let encoder = open()?;
-        *sync::lock(&HELD) = Some((entry.digest, Arc::clone(&encoder)));
-        Ok(encoder)
+        HELD.get((entry.digest, settings.clone()), settings.device, || Self::open(settings, entry, objects, progress))
     }
 
     /// Frees the encoder that was requested last, and its memory on a GPU, for the stages that follow.
     pub fn release() {
-        *sync::lock(&HELD) = None;
+        HELD.release();
     }
 
     fn open(

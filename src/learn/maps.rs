@@ -1,16 +1,16 @@
 //! Heat maps: scores of the patches of a photograph, and metrics of the cells against lesion masks. Knows no pictures.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::gpu::DeviceRequest;
+use super::last_used::LastUsed;
 use super::loader::{PixelBatch, ahead};
 use super::metrics::{LabelledScores, Mean, ranking_as_stored};
 use super::model::{Classifier, Scoring};
 use super::objective::Targets;
 use crate::base::Digest;
-use crate::base::{sync, threads};
 use crate::data::decode::Photograph;
 use crate::data::heat::ScoreMap;
 use crate::data::patches::Label;
@@ -51,10 +51,7 @@ pub fn scores(
 }
 
 /// Model that was requested last.
-static HELD: Mutex<Option<HeldModel>> = Mutex::new(None);
-
-/// Model, with the digest of its files and its device.
-type HeldModel = ((Digest, DeviceRequest), Arc<Classifier>);
+static HELD: LastUsed<(Digest, DeviceRequest), Classifier> = LastUsed::new();
 
 /// Model in `tree`. The last one is cached: a map stage requests the same model for every photograph, from several threads.
 ///
@@ -66,43 +63,17 @@ pub fn held(
     device: DeviceRequest,
     progress: &dyn Progress,
 ) -> Result<Arc<Classifier>, StageError> {
-    let key = (tree.digest(), device);
-    let found =
-        |held: &Option<HeldModel>| held.as_ref().filter(|(held, _)| *held == key).map(|(_, model)| Arc::clone(model));
-    let open = || {
+    HELD.get((tree.digest(), device), device, || {
         let model = Classifier::read(tree, objects)?.on(device, progress)?;
         // A first batch folds the batch norms now, not while other threads wait for it.
         model.warm_up()?;
-        Ok(Arc::new(model))
-    };
-    if device.may_be_gpu() {
-        // Once, not by each thread: the model is in the memory of the GPU.
-        let mut held = sync::lock(&HELD);
-        if let Some(model) = found(&held) {
-            return Ok(model);
-        }
-        let model = apart(open)?;
-        *held = Some((key, Arc::clone(&model)));
-        return Ok(model);
-    }
-    if let Some(model) = found(&sync::lock(&HELD)) {
-        return Ok(model);
-    }
-    // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
-    let model = open()?;
-    *sync::lock(&HELD) = Some((key, Arc::clone(&model)));
-    Ok(model)
+        Ok(model)
+    })
 }
 
 /// Frees the model that was requested last, and its memory on a GPU, for the stages that follow.
 pub fn release() {
-    *sync::lock(&HELD) = None;
-}
-
-/// Runs `open` on a thread of its own, so that the calling one may hold a lock.
-pub(super) fn apart<T: Send>(open: impl FnOnce() -> Result<T, StageError> + Send) -> Result<T, StageError> {
-    let opened = threads::apart(open);
-    opened.map_err(|error| StageError::input("no-thread", format!("cannot start a thread: {error}")))?
+    HELD.release();
 }
 
 /// Normalised patches of a photograph, N x S x S x 3; with their surroundings, if a canvas is larger than a patch, black beyond the

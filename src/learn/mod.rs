@@ -8,6 +8,7 @@ pub mod evaluation;
 pub mod fit;
 pub mod gpu;
 pub mod kernels;
+mod last_used;
 pub mod loader;
 pub mod loss;
 pub mod maps;
