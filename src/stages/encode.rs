@@ -93,9 +93,10 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let from = ctx.inputs.one("from")?;
     let mut items = match SetInfo::read(from, ctx.objects)? {
         Some(_) => items_of_patches(&PatchSet::read(from, ctx.objects)?, &except, ctx.objects)?,
-        None => item::items(from, ctx.objects)?,
+        None => {
+            item::items(from, ctx.objects)?.into_iter().filter(|item| !except.contains(item.name.as_str())).collect()
+        }
     };
-    items.retain(|item| !except.contains(item.name.as_str()));
     for item in &mut items {
         item.tree.insert(WEIGHTS, weights);
         item.tree.entries.extend(outputs.map(|entry| (OUTPUTS.to_owned(), entry)));
