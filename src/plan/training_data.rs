@@ -64,9 +64,9 @@ fn encoders(pipeline: &Pipeline, graph: &Graph, stage: &StageSpec, source: Stage
         _ => None,
     });
     let names: BTreeSet<String> = networks.flatten().collect();
-    let (mut found, mut todo) = (BTreeSet::new(), vec![(source, names)]);
+    let (mut found, mut reached, mut todo) = (BTreeSet::new(), BTreeSet::new(), vec![(source, names)]);
     while let Some((at, mut names)) = todo.pop() {
-        if names.is_empty() {
+        if names.is_empty() || !reached.insert((at, names.clone())) {
             continue;
         }
         let joins = given_embeddings(&pipeline.stages[at.0]).is_some_and(|name| names.remove(&name));
