@@ -5,25 +5,7 @@ use macula::lang::network::NetworkSpec;
 use macula::learn::network::Network;
 
 use super::candle::{compare, pixels};
-use super::formula::described;
-
-/// A network with two auxiliary outputs of these weights.
-fn deep(weights: Option<[f64; 2]>) -> NetworkSpec {
-    let outputs = weights.map_or(String::new(), |[one, two]| {
-        format!(
-            "auxiliary early from=early weight={one} {{ conv c out=6 kernel=1; relu; global-avg-pool; linear fc }}
-             auxiliary late from=late weight={two} {{ linear fc }}"
-        )
-    });
-    described(&format!(
-        "network deep {{
-            conv a out=8 kernel=3 padding=1; batch-norm n; relu; max-pool kernel=2; tap early
-            conv b out=8 kernel=3 padding=1; batch-norm m; relu; global-avg-pool; tap late
-            linear fc
-            {outputs}
-        }}"
-    ))
-}
+use super::formula::deep;
 
 #[test]
 fn logits_are_those_of_the_network_only() {

@@ -62,6 +62,24 @@ pub(crate) fn described(text: &str) -> NetworkSpec {
     described.expect("it is right").spec
 }
 
+/// A network with two auxiliary outputs of these weights.
+pub(crate) fn deep(weights: Option<[f64; 2]>) -> NetworkSpec {
+    let outputs = weights.map_or(String::new(), |[one, two]| {
+        format!(
+            "auxiliary early from=early weight={one} {{ conv c out=6 kernel=1; relu; global-avg-pool; linear fc }}
+             auxiliary late from=late weight={two} {{ linear fc }}"
+        )
+    });
+    described(&format!(
+        "network deep {{
+            conv a out=8 kernel=3 padding=1; batch-norm n; relu; max-pool kernel=2; tap early
+            conv b out=8 kernel=3 padding=1; batch-norm m; relu; global-avg-pool; tap late
+            linear fc
+            {outputs}
+        }}"
+    ))
+}
+
 fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
     let padding = kernel / 2;
     Layer::Conv(Conv {

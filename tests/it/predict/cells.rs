@@ -2,7 +2,7 @@
 
 use macula::data::table::Columns;
 
-use super::{bytes, json, same_as_maps, same_as_patches};
+use super::{bytes, floats, json, same_as_maps, same_as_patches};
 use crate::space::Space;
 
 const PIPELINE: &str = r#"network looking {
@@ -35,10 +35,7 @@ pipeline cells seed=7 {
 
 /// The values of an embedding.
 fn values(space: &Space, path: &str) -> Vec<f32> {
-    let bytes = bytes(space, path);
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
-    let data = tensors.tensor("values").expect("values").data().to_vec();
-    data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    floats(space, path, "values")
 }
 
 #[test]

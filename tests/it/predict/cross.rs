@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{bytes, json};
+use super::{floats, json};
 use crate::space::Space;
 
 const PIPELINE: &str = r"network late {
@@ -31,10 +31,7 @@ fn photographs(space: &Space, folder: &str) -> BTreeSet<String> {
 }
 
 fn values(space: &Space, stage: &str, photograph: &str) -> Vec<f32> {
-    let bytes = bytes(space, &format!("results/crossed/described.{stage}/photographs/{photograph}.safetensors"));
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
-    let data = tensors.tensor("values").expect("values").data().to_vec();
-    data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    floats(space, &format!("results/crossed/described.{stage}/photographs/{photograph}.safetensors"), "values")
 }
 
 #[test]

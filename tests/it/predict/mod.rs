@@ -58,9 +58,14 @@ fn json(space: &Space, path: &str) -> Value {
 
 /// Scores in the file of a map.
 fn scores(space: &Space, path: &str) -> Vec<f32> {
+    floats(space, path, "scores")
+}
+
+/// The tensor of a file.
+fn floats(space: &Space, path: &str, tensor: &str) -> Vec<f32> {
     let bytes = bytes(space, path);
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let data = tensors.tensor("scores").expect("scores").data();
+    let data = tensors.tensor(tensor).expect(tensor).data();
     data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 

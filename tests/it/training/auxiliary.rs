@@ -10,25 +10,7 @@ use safetensors::SafeTensors;
 use super::fitting::Bench;
 use super::lengths::same_bytes;
 use super::made::params;
-use crate::kernels::formula::described;
-
-/// A network with two auxiliary outputs of these weights.
-fn deep(weights: Option<[f64; 2]>) -> NetworkSpec {
-    let outputs = weights.map_or(String::new(), |[one, two]| {
-        format!(
-            "auxiliary early from=early weight={one} {{ conv c out=6 kernel=1; relu; global-avg-pool; linear fc }}
-             auxiliary late from=late weight={two} {{ linear fc }}"
-        )
-    });
-    described(&format!(
-        "network deep {{
-            conv a out=8 kernel=3 padding=1; batch-norm n; relu; max-pool kernel=2; tap early
-            conv b out=8 kernel=3 padding=1; batch-norm m; relu; global-avg-pool; tap late
-            linear fc
-            {outputs}
-        }}"
-    ))
-}
+use crate::kernels::formula::deep;
 
 fn weights(bench: &Bench, spec: NetworkSpec) -> BTreeMap<String, Vec<u8>> {
     let params = params(&[("network", Value::Network(Box::new(spec)))]);
