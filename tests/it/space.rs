@@ -47,6 +47,11 @@ impl Space {
         self.folder.path().join(path)
     }
 
+    /// A place next to the project, removed with it.
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.output.path().join(name)
+    }
+
     /// Writes a file, its folders too.
     pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(path);

@@ -36,13 +36,7 @@ fn python(script: &str, gives: &str) -> Space {
 /// The binary with a trust file of the project's own.
 fn command(space: &Space, arguments: &str) -> Command {
     let mut command = space.command(&arguments.split_whitespace().collect::<Vec<_>>());
-    command.env(
-        "MACULA_TRUST",
-        space.path("../").join(format!(
-            "{}.trusted",
-            space.path("").file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-        )),
-    );
+    command.env("MACULA_TRUST", space.outside("trusted"));
     command
 }
 
