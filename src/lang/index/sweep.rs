@@ -125,7 +125,11 @@ impl<'a> Walker<'a> {
                         self.axis(&key.text, plain.then_some(key.span), &names, [entry].into_iter());
                     }
                 }
-                "repeat" => self.named_stage(child.prop("only"), &names),
+                "repeat" => {
+                    self.named_stage(child.prop("only"), &names);
+                    let several = child.nodes().iter().filter(|node| node.name.text == "only");
+                    several.flat_map(Node::args).for_each(|entry| self.named_stage(Some(entry), &names));
+                }
                 "rank" => self.named_stage(child.prop("by"), &names),
                 _ => {}
             }

@@ -228,20 +228,29 @@ impl Sweeper<'_, '_> {
         }
     }
 
-    /// The stages whose seeds a repeat changes; [`None`] for all.
+    /// The stages whose seeds a repeat changes; [`None`] for all. `only` names stages, each a stage, an instance of a template (all its stages), or,
+    /// if the pipeline itself has neither, a stage in the bodies of templates (in every instance).
     fn only(&mut self, pipeline: &Pipeline) -> Option<BTreeSet<String>> {
-        let entry = self.reading.repeat.as_ref()?.only.as_ref()?;
-        let name = entry.text().unwrap_or_default();
-        let within =
-            |stage: &str| stage.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        let stages: BTreeSet<String> =
-            pipeline.stages.iter().map(|stage| stage.base_name.clone()).filter(|stage| within(stage)).collect();
-        if stages.is_empty() {
-            let names = pipeline.stages.iter().map(|stage| stage.base_name.as_str());
-            let hint = near::hint(name, names, "name the stage whose seed changes");
-            self.error("unknown-name", entry.span, format!("unknown stage `{name}`"), hint);
+        let only = &self.reading.repeat.as_ref()?.only;
+        let mut all = BTreeSet::new();
+        for entry in only {
+            let name = entry.text().unwrap_or_default();
+            let at_start =
+                |stage: &str| stage.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let in_body = |stage: &str| stage.match_indices('.').any(|(dot, _)| at_start(&stage[dot + 1..]));
+            let names = || pipeline.stages.iter().map(|stage| stage.base_name.clone());
+            let mut stages: BTreeSet<String> = names().filter(|stage| at_start(stage)).collect();
+            if stages.is_empty() {
+                stages = names().filter(|stage| in_body(stage)).collect();
+            }
+            if stages.is_empty() {
+                let names = pipeline.stages.iter().map(|stage| stage.base_name.as_str());
+                let hint = near::hint(name, names, "name the stage whose seed changes");
+                self.error("unknown-name", entry.span, format!("unknown stage `{name}`"), hint);
+            }
+            all.extend(stages);
         }
-        Some(stages)
+        (!only.is_empty()).then_some(all)
     }
 
     fn rank(&mut self, pipeline: &Pipeline) -> Option<Rank> {
@@ -280,8 +289,9 @@ impl Sweeper<'_, '_> {
             for diag in new {
                 self.report(diag, &values);
             }
-            let in_step = |(dimension, step): (&Vec<Varied>, &usize)| vec![*step; dimension.len()];
-            let at: Vec<usize> = reading.dimensions.iter().zip(steps).flat_map(in_step).collect();
+            let zipped = reading.dimensions.iter().zip(steps);
+            let at = zipped.flat_map(|(dimension, step)| dimension.iter().map(|varied| varied.first_equal(*step)));
+            let at: Vec<usize> = at.collect();
             first.push(Point { at, pipeline: lowered.pipeline });
         }
         if reading.repeat.is_none() {

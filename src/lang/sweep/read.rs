@@ -30,6 +30,14 @@ pub(super) struct Varied {
     pub(super) values: Vec<Alternative>,
 }
 
+impl Varied {
+    /// The first step with the same value as this one: in a `zip`, a value may stand several times.
+    pub(super) fn first_equal(&self, step: usize) -> usize {
+        let wanted = key(&self.values[step]);
+        self.values[..step].iter().position(|value| key(value) == wanted).unwrap_or(step)
+    }
+}
+
 /// One value with its parameters (`focal gamma=2.0`).
 pub(super) struct Alternative {
     /// As written.
@@ -44,7 +52,7 @@ pub(super) struct Alternative {
 pub(super) struct Repeat {
     pub(super) count: usize,
     /// The stage whose seed changes; [`None`] for all.
-    pub(super) only: Option<NodeEntry>,
+    pub(super) only: Vec<NodeEntry>,
     pub(super) span: Span,
 }
 
@@ -123,7 +131,11 @@ impl SweepReader<'_> {
                     ),
                 }
             }
-            "over" => reading.dimensions.extend(self.over(child).map(|varied| vec![varied])),
+            "over" => {
+                let over = self.over(child).map(|varied| vec![varied]);
+                self.listed_twice(over.as_deref().unwrap_or_default());
+                reading.dimensions.extend(over);
+            }
             "zip" => reading.dimensions.extend(self.zip(child)),
             "repeat" => {
                 once(reading.repeat.is_some(), self);
@@ -183,13 +195,6 @@ impl SweepReader<'_> {
             let message = format!("`{path}` has {} values, but at most {MOST_POINTS} are allowed", values.len());
             self.error("too-many-points", span, &message, "use fewer values");
             return None;
-        }
-        let mut met: BTreeMap<String, Span> = BTreeMap::new();
-        for value in &values {
-            if let Some(first) = met.insert(key(value), value.span) {
-                let found = Diag::error("sweep-axis", value.span, format!("`{}` is listed twice", value.shown));
-                self.diags.push(found.also(first, "first here").hint("remove one; `repeat 3` repeats points"));
-            }
         }
         Some(Varied { path, span, values })
     }
@@ -285,7 +290,23 @@ impl SweepReader<'_> {
             self.diags.push(found.hint("give both the same number, or remove the `zip` to combine all of them"));
             return None;
         }
+        self.listed_twice(&all);
         Some(all)
+    }
+
+    /// Reports values of a dimension that are listed twice; those of a `zip` only together.
+    fn listed_twice(&mut self, dimension: &[Varied]) {
+        let Some((first, others)) = dimension.split_first() else { return };
+        let mut met: BTreeMap<Vec<String>, Span> = BTreeMap::new();
+        for (step, value) in first.values.iter().enumerate() {
+            let together = || std::iter::once(value).chain(others.iter().map(|varied| &varied.values[step]));
+            if let Some(before) = met.insert(together().map(key).collect(), value.span) {
+                let shown: Vec<String> = together().map(|value| format!("`{}`", value.shown)).collect();
+                let message = format!("{} is listed twice", shown.join(" with "));
+                let found = Diag::error("sweep-axis", value.span, message);
+                self.diags.push(found.also(before, "first here").hint("remove one; `repeat 3` repeats points"));
+            }
+        }
     }
 
     fn repeat(&mut self, node: &Node) -> Option<Repeat> {
@@ -293,12 +314,30 @@ impl SweepReader<'_> {
             let hint = near::hint(&key.text, ["only"], "");
             self.error("unknown-param", entry.whole, &format!("`repeat` has no property `{}`", key.text), &hint);
         }
-        let only = node.prop("only").cloned();
+        let mut only: Vec<NodeEntry> = Vec::new();
+        for (key, entry) in node.props().filter(|(key, _)| key.text == "only") {
+            if !only.is_empty() {
+                let hint = "write `repeat 3 { only one two }` for several stages";
+                self.error("duplicate-param", entry.whole, &format!("`{}` is given twice", key.text), hint);
+            }
+            only.push(entry.clone());
+        }
+        for child in node.nodes() {
+            if child.name.text != "only" {
+                let message = format!("`{}` is not allowed in `repeat`", child.name.text);
+                self.error("unknown-node", child.name.span, &message, "write `repeat 3 { only STAGE STAGE }`");
+            }
+            only.extend(child.args().cloned());
+        }
         let args: Vec<&NodeEntry> = node.args().collect();
         if let [NodeEntry { value: Scalar::Int(count @ 1..=1000), .. }] = args.as_slice() {
             return Some(Repeat { count: usize::try_from(*count).unwrap_or(1), only, span: node.head });
         }
-        let hint = "write `repeat 3` for the pipeline's seed and the next two";
+        let hint = if only.is_empty() {
+            "write `repeat 3` for the pipeline's seed and the next two"
+        } else {
+            "write `repeat 3 { only one two }` for several stages"
+        };
         self.error("out-of-range", node.head, "`repeat` takes one count from 1 to 1000", hint);
         None
     }

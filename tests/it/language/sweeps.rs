@@ -108,6 +108,52 @@ fn repeats_take_the_seeds_that_follow_and_come_after_all_values() {
         only.points.iter().filter_map(of).collect()
     };
     assert_eq!((seeds("classifier"), seeds("folds")), (vec![7, 8], vec![7, 7]));
+    let two = sweep("repeat 2 { only classifier folds }");
+    let second = two.points[1].pipeline.stages.iter().filter(|stage| stage.seed == 8);
+    assert_eq!(second.map(|stage| stage.name.as_str()).collect::<Vec<_>>(), ["folds", "classifier"]);
+}
+
+#[test]
+fn a_repeat_of_a_stage_in_a_body_repeats_it_in_every_instance() {
+    let text = "stage fold {
+        in patches type=patches { doc \"Patches.\" }
+        out type=scores from=scores { doc \"Metrics.\" }
+        body {
+            split folds { from patches }
+            train classifier { data folds.train; valid folds.valid; network shallow-cnn; epochs 1 }
+            eval scores { model classifier; data folds.test }
+        }
+    }
+    pipeline p seed=7 {
+        synthetic fundus
+        extract patches { from fundus; size 64 }
+        fold first { patches patches }
+        fold second { patches patches }
+    }
+    sweep s { repeat 2 only=WHICH }";
+    let seeds = |which: &str| -> Vec<(String, u64)> {
+        let (text, mut sources) = (text.replace("WHICH", which), Sources::default());
+        let (contents, diags) = lang::load_text("test.kdl", None, &text, &[], Points::All, &mut sources);
+        assert!(diags.is_empty(), "{}", diag::render(&diags, &sources, Style::Plain, 100));
+        let last = contents.sweeps[0].points.last().expect("two points").pipeline.stages.clone();
+        last.into_iter().filter(|stage| stage.seed == 8).map(|stage| (stage.name, stage.seed)).collect()
+    };
+    let of = |names: &[&str]| -> Vec<(String, u64)> { names.iter().map(|name| ((*name).to_owned(), 8)).collect() };
+    assert_eq!(seeds("classifier"), of(&["first.classifier", "second.classifier"]));
+    assert_eq!(seeds("second.classifier"), of(&["second.classifier"]));
+    assert_eq!(seeds("first"), of(&["first.folds", "first.classifier", "first.scores"]));
+}
+
+#[test]
+fn a_value_of_a_zip_may_stand_several_times() {
+    let swept = sweep("zip { over size 32 32 48; over classifier.epochs 1 2 2 }\n skip size=48");
+    assert_eq!(swept.count, 2);
+    assert_eq!(values(&swept, "classifier", "epochs"), ["1", "2"]);
+    assert_eq!(swept.points.iter().map(|point| point.at.clone()).collect::<Vec<_>>(), [[0, 0], [0, 1]]);
+    assert_eq!(
+        told("zip { over size 32 32 48; over classifier.epochs 1 1 2 }", &[], Points::All),
+        [("sweep-axis".to_owned(), "32".to_owned())]
+    );
 }
 
 #[test]
@@ -156,6 +202,10 @@ fn every_mistake_is_reported_at_its_place() {
         ("repeat", "out-of-range", "repeat"),
         ("repeat 0", "out-of-range", "repeat 0"),
         ("repeat 2 only=clasifier", "unknown-name", "clasifier"),
+        ("repeat 2 { only classifier fold }", "unknown-name", "fold"),
+        ("repeat 2 { over classifier }", "unknown-node", "over"),
+        ("repeat 2 only=classifier only=folds", "duplicate-param", "only=folds"),
+        ("repeat 2 only=classifier folds", "out-of-range", "repeat 2 only=classifier folds"),
         ("repeat 2\n over seed 1 2", "duplicate-name", "seed"),
         ("repeat 2\n repeat 3", "duplicate-param", "repeat 3"),
         ("rank by=classifier.accuracy", "unknown-figure", "classifier.accuracy"),
