@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::patches::{Label, PatchSet};
+use super::patches::{Label, Part, PatchSet};
 use super::photographs::Official;
 use super::stratify::{GroupCounts, stratify};
 use crate::base::Streams;
@@ -176,6 +176,53 @@ pub fn official(
     let training: Vec<usize> = (0..splits.len()).filter(|at| splits[*at] == 0).collect();
     for (at, split) in drawn(set, unit, &training, &open.map(|fraction| fraction / sum), streams) {
         splits[at] = split;
+    }
+    Ok(splits)
+}
+
+/// Splits by the sets of another split of the same photographs, in the order of [`SPLITS`]. A photograph is recognised by its name and
+/// patient; those of `sets` that `set` does not have are ignored.
+///
+/// # Errors
+/// `unknown-photograph` if a photograph is in none of the sets, or there belongs to another patient.
+pub fn alike(set: &PatchSet, sets: &[PatchSet]) -> Result<Vec<usize>, StageError> {
+    let mut sides: BTreeMap<&str, (usize, Option<&str>)> = BTreeMap::new();
+    for (split, other) in sets.iter().enumerate() {
+        for part in &other.parts {
+            sides.insert(&part.photograph, (split, part.patient.as_deref()));
+        }
+    }
+    let unknown = |part: &&Part| !sides.contains_key(part.photograph.as_str());
+    let strangers: Vec<&Part> = set.parts.iter().filter(unknown).collect();
+    let wrong = |text: String, hint: &str| Err(StageError::input("unknown-photograph", text).hint(hint).field("like"));
+    if let Some(first) = strangers.first() {
+        let more = match strangers.len() {
+            1 => String::new(),
+            count => format!(" ({count} photographs in all)"),
+        };
+        return wrong(
+            format!("photograph `{}` is in none of the sets at `like`{more}", first.photograph),
+            "split a set with all photographs, and use it at `like`",
+        );
+    }
+    let mut splits = Vec::with_capacity(set.parts.len());
+    for part in &set.parts {
+        let (split, patient) = sides[part.photograph.as_str()];
+        if patient != part.patient.as_deref() {
+            let of = |patient: Option<&str>| {
+                patient.map_or("an unknown patient".to_owned(), |name| format!("patient `{name}`"))
+            };
+            return wrong(
+                format!(
+                    "photograph `{}` is of {} here, and of {} at `like`",
+                    part.photograph,
+                    of(part.patient.as_deref()),
+                    of(patient)
+                ),
+                "`like` is for patches of the same photographs: read both from the same source",
+            );
+        }
+        splits.push(split);
     }
     Ok(splits)
 }

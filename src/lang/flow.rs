@@ -38,6 +38,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
             diags.extend(graph.stacked(&order, &lineages));
             diags.extend(graph.networks(scope));
             diags.extend(graph.embeddings_of_models());
+            diags.extend(graph.sides());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }
@@ -74,6 +75,46 @@ impl DraftGraph<'_> {
             .zip(&draft.sites)
             .flat_map(|(input, sites)| input.from.iter().zip(sites))
             .filter_map(|(reference, place)| Some((reference, place, *self.by_name.get(reference.stage.as_str())?)))
+    }
+
+    /// As [`Self::references`], without those that only say on which sides photographs are.
+    fn contents(&self, stage: usize) -> impl Iterator<Item = (&Reference, &ReferenceSite, usize)> {
+        let draft = &self.drafts[stage];
+        let inputs = draft.spec.inputs.iter().zip(&draft.sites);
+        inputs
+            .filter(move |(input, _)| !self.takes_sides(stage, &input.port))
+            .flat_map(|(input, sites)| input.from.iter().zip(sites))
+            .filter_map(|(reference, place)| Some((reference, place, *self.by_name.get(reference.stage.as_str())?)))
+    }
+
+    /// Whether a port only says on which sides photographs are.
+    fn takes_sides(&self, stage: usize, port: &str) -> bool {
+        self.drafts[stage].signature.input(port).is_some_and(|port| port.sides)
+    }
+
+    /// Errors for ports that take the sets of a split and get something else.
+    fn sides(&self) -> Vec<Diag> {
+        let mut diags = Vec::new();
+        for (stage, draft) in self.drafts.iter().enumerate() {
+            for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites) {
+                let outputs = draft.signature.outputs.len();
+                let of_split = |reference: &Reference| {
+                    let source = self.by_name.get(reference.stage.as_str());
+                    source.is_some_and(|source| self.drafts[*source].signature.divides())
+                };
+                let one = input.from.iter().all(|reference| reference.stage == input.from[0].stage);
+                let right = input.from.len() == outputs && one && input.from.iter().all(of_split);
+                if right || !self.takes_sides(stage, &input.port) {
+                    continue;
+                }
+                let (name, port) = (&draft.spec.name, &input.port);
+                let message =
+                    format!("`{port}` of `{} {name}` takes the {outputs} sets of another split", draft.spec.stage_type);
+                let hint = format!("write `{port} folds`, the name of a `split`");
+                diags.push(in_bodies(Diag::error("value-count", sites[0].span, message).hint(hint), draft));
+            }
+        }
+        diags
     }
 
     /// An order in which every stage follows the stages that it reads; or a cycle, each stage reading the next.
@@ -157,8 +198,7 @@ impl DraftGraph<'_> {
     /// The marks of the inputs of each stage.
     fn reaching(&self, marked: &Marked) -> Vec<BTreeSet<String>> {
         let of = |stage: usize| {
-            let given =
-                self.references(stage).filter_map(|(from, _, source)| marked.get(&(source, from.port.as_str())));
+            let given = self.contents(stage).filter_map(|(from, _, source)| marked.get(&(source, from.port.as_str())));
             given.flat_map(|marks| marks.keys()).map(|mark| (*mark).to_owned()).collect()
         };
         (0..self.drafts.len()).map(of).collect()
@@ -171,7 +211,7 @@ impl DraftGraph<'_> {
         for &stage in order {
             let draft = &self.drafts[stage];
             let mut carried: BTreeMap<&str, Trail> = BTreeMap::new();
-            for (reference, place, source) in self.references(stage) {
+            for (reference, place, source) in self.contents(stage) {
                 for (mark, way) in marked.get(&(source, reference.port.as_str())).into_iter().flatten() {
                     let longer = || way.iter().copied().chain([(stage, Some(place))]).collect();
                     carried.entry(mark).or_insert_with(longer);
@@ -336,8 +376,8 @@ impl DraftGraph<'_> {
     /// The patches that a stage reads: their stage and output.
     fn patches(&self, stage: usize) -> impl Iterator<Item = (usize, &OutPort)> {
         let draft = &self.drafts[stage];
-        let excludes = |port: &str| draft.signature.input(port).is_some_and(|port| port.excludes);
-        let reads = draft.spec.inputs.iter().filter(move |input| !excludes(&input.port)).flat_map(|input| &input.from);
+        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes && !port.sides);
+        let reads = draft.spec.inputs.iter().filter(move |input| passes(&input.port)).flat_map(|input| &input.from);
         reads.filter_map(|reference| {
             let source = *self.by_name.get(reference.stage.as_str())?;
             let out = self.drafts[source].signature.output(Some(&reference.port))?;

@@ -70,6 +70,8 @@ pub struct InPort {
     pub names: Option<String>,
     /// Whether photographs of its patches are left out of the output.
     pub excludes: bool,
+    /// Whether it only says on which sides photographs are: it takes the sets of a split, one for each output, in their order.
+    pub sides: bool,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -162,6 +164,9 @@ pub struct Param {
     pub keyed: bool,
     /// Another parameter that it replaces: at most one of the two can be set.
     pub replaces: Option<String>,
+    /// For a stage that divides photographs: whether their sides follow from it and their names alone, if the choice with a case of its
+    /// name takes that case.
+    pub divides: bool,
     /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
@@ -215,6 +220,12 @@ impl Signature {
     #[must_use]
     pub fn input(&self, port: &str) -> Option<&InPort> {
         self.inputs.iter().find(|input| input.name == port)
+    }
+
+    /// Whether it divides photographs into sets, one of which is for testing.
+    #[must_use]
+    pub fn divides(&self) -> bool {
+        self.outputs.iter().any(|out| out.marks.iter().any(|mark| mark == "test"))
     }
 
     /// The names allowed in its braces.
@@ -400,7 +411,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional", "excludes"], &["doc", "refuses", "names"], diags);
+    known(node, &["type", "many", "optional", "excludes", "sides"], &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
@@ -411,6 +422,7 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         refuses: words(node, "refuses"),
         names: argument(node.child("names")),
         excludes: flag(node, "excludes").unwrap_or(false),
+        sides: flag(node, "sides").unwrap_or(false),
         doc: doc(node),
         span: node.head,
     }
@@ -455,7 +467,7 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces"];
+    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "divides"];
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
             let message = "a `param` is not declared with `=`";
@@ -516,6 +528,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         since: node.prop("since").and_then(NodeEntry::text).map(str::to_owned),
         keyed: flag(node, "keyed").unwrap_or(true),
         replaces: node.prop("replaces").and_then(NodeEntry::text).map(str::to_owned),
+        divides: flag(node, "divides").unwrap_or(false),
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };

@@ -6,7 +6,9 @@ use crate::base::figure::{counted, noun};
 use crate::data::counts::{PatchCounts, table};
 use crate::data::embeddings::Control;
 use crate::data::patches::PatchSet;
-use crate::data::split::{SPLITS, SplitUnit, drawn, folded, of_other_folds, official, subset, sum_to_one, units};
+use crate::data::split::{
+    SPLITS, SplitUnit, alike, drawn, folded, of_other_folds, official, subset, sum_to_one, units,
+};
 use crate::data::{leak, split_names};
 use crate::lang::value::Value;
 use crate::stage::{
@@ -25,6 +27,9 @@ pub const SPLIT: Implementation = Implementation {
     narrow: None,
     work: Work::Whole(run),
 };
+
+/// In place of a case of `by`: the sets of another split.
+const LIKE: &str = "like";
 
 /// Version 2 matches names in any Unicode normalisation; before, names in another one went to the split with the rest.
 fn revised(params: &BTreeMap<String, Value>) -> u32 {
@@ -62,7 +67,14 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let unit = if by == "image" { SplitUnit::Photograph } else { SplitUnit::Patient };
     let shares = shares(ctx.params)?;
     let fold = fold(ctx.params, by)?;
+    let like = ctx.inputs.many("like");
+    let by = if like.is_empty() { by } else { LIKE };
     let splits = match by {
+        LIKE => {
+            let sets: Vec<PatchSet> =
+                like.iter().map(|named| PatchSet::read(&named.tree, ctx.objects)).collect::<Result<_, _>>()?;
+            alike(&set, &sets)?
+        }
         "patient" | "image" if fold.is_some() => folded(&set, unit, fold.unwrap_or_default(), shares, &ctx.streams)?,
         "patient" | "image" => {
             let all: Vec<usize> = (0..set.parts.len()).collect();
@@ -91,9 +103,9 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         _ => None,
     };
     let summary = Summary {
-        headline: headline(&set, unit, &sets),
+        headline: headline(&set, by, unit, &sets),
         tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
-        warnings: lacking(&set, &sets, &counts, asked).into_iter().chain(unknown_patients(&set, by)).collect(),
+        warnings: lacking(&set, by, &sets, &counts, asked).into_iter().chain(unknown_patients(&set, by)).collect(),
         ..Summary::default()
     };
     let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
@@ -166,10 +178,11 @@ fn patterns(params: &Params) -> Result<[Vec<String>; 3], StageError> {
     Ok(patterns)
 }
 
-fn headline(set: &PatchSet, unit: SplitUnit, sets: &[PatchSet; 3]) -> String {
+fn headline(set: &PatchSet, by: &str, unit: SplitUnit, sets: &[PatchSet; 3]) -> String {
     let unknown = set.parts.iter().filter(|part| part.patient.is_none()).count() as u64;
     let total = set.parts.len() as u64;
     let stays = match unit {
+        _ if by == LIKE => "each as in the split at `like`".to_owned(),
         SplitUnit::Photograph => "by photograph".to_owned(),
         SplitUnit::Patient if unknown == total => "by photograph, as patients are unknown".to_owned(),
         SplitUnit::Patient => {
@@ -232,8 +245,14 @@ fn unknown_patients(set: &PatchSet, by: &str) -> Option<Warning> {
     Some(Warning { code: "unknown-patients".into(), text })
 }
 
-/// Warnings about splits that lack a class or are empty. A split with fraction 0 is not mentioned.
-fn lacking(set: &PatchSet, sets: &[PatchSet; 3], counts: &[PatchCounts; 3], asked: Option<[f64; 3]>) -> Vec<Warning> {
+/// Warnings about splits that lack a class or are empty. A split with fraction 0 or without names is not mentioned.
+fn lacking(
+    set: &PatchSet,
+    by: &str,
+    sets: &[PatchSet; 3],
+    counts: &[PatchCounts; 3],
+    asked: Option<[f64; 3]>,
+) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for split in 0..3 {
         if asked.is_some_and(|asked| asked[split] == 0.0) {
@@ -241,7 +260,14 @@ fn lacking(set: &PatchSet, sets: &[PatchSet; 3], counts: &[PatchCounts; 3], aske
         }
         let name = SPLITS[split];
         if sets[split].is_empty() {
-            let text = format!("the `{name}` split is empty: too few photographs for its fraction");
+            let why = match by {
+                // Names that match nothing are an error, so none were given.
+                "names" => continue,
+                "official" => "the official split has no photograph there",
+                LIKE => "the split at `like` has none of these photographs there",
+                _ => "too few photographs for its fraction",
+            };
+            let text = format!("the `{name}` split is empty: {why}");
             warnings.push(Warning { code: "empty-side".into(), text });
             continue;
         }

@@ -213,7 +213,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "value-count",
-        "A parameter that takes one value has several or none, or a port that takes one stage has several.",
+        "A parameter that takes one value has several or none, a port that takes one stage has several, or a port that takes a split has something else.",
         "synthetic fundus { size 640 640 }",
         "Give exactly one. If another parameter follows on the same line, put a `;` between them.",
     ),

@@ -234,6 +234,11 @@ pub(super) const PAGES: &[Page] = &[
         "Split `by patient` or `by image`.",
     ),
     found(
+        "unknown-photograph",
+        "A photograph is in none of the sets of the split at `like`, or belongs to another patient there.",
+        "Use at `like` a split of all photographs of the same source.",
+    ),
+    found(
         "shares",
         "The fractions of a split are inconsistent: the three do not sum to 1, or those of the sets that remain to be divided are 0.",
         "The message gives the sum; the hint gives a fraction that would work.",

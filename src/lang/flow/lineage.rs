@@ -9,7 +9,7 @@ use super::{DraftGraph, Marked};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::ReferenceSite;
-use crate::lang::signature::{CARRIERS, InPort};
+use crate::lang::signature::{CARRIERS, InPort, Param};
 use crate::lang::spec::Input;
 use crate::lang::value::Value;
 
@@ -54,6 +54,7 @@ impl DraftGraph<'_> {
                     port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str()))
                         && !port.refuses("test")
                         && !port.excludes
+                        && !port.sides
                 })
             };
             // Encoders of evaluated patches are reported where these are joined.
@@ -274,10 +275,10 @@ impl DraftGraph<'_> {
     pub(super) fn lineages<'a>(&'a self, order: &[usize]) -> Lineages<'a> {
         let same = self.same(order);
         let mut all = Lineages::new();
+        let mut by_name = BTreeMap::new();
         for &stage in order {
             let signature = self.drafts[stage].signature;
             let carries = |ty: &str| CARRIERS.contains(&ty);
-            let splits = signature.outputs.iter().any(|out| out.marks.iter().any(|mark| mark == "test"));
             let mut inherited: Rc<BTreeSet<Lineage>> = Rc::default();
             let mut unknown = false;
             // A wrong type is reported elsewhere; the lineage of its outputs is unknown.
@@ -286,7 +287,7 @@ impl DraftGraph<'_> {
             };
             let inputs = self.drafts[stage].spec.inputs.iter();
             let given = inputs.flat_map(|input| input.from.iter().map(move |reference| (&input.port, reference)));
-            for (port, reference) in given {
+            for (port, reference) in given.filter(|(port, _)| !self.takes_sides(stage, port)) {
                 let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                 let Some(from) = self.drafts[source].signature.output(Some(&reference.port)) else { continue };
                 unknown |= carries(&from.ty) && !fits(port, &from.ty);
@@ -304,13 +305,16 @@ impl DraftGraph<'_> {
             if unknown || inherited.len() > MOST {
                 continue;
             }
-            for out in signature.outputs.iter().filter(|out| carries(&out.ty)) {
-                let lineages = if splits {
-                    let side = |(source, sides): &Lineage<'a>| {
-                        let here = (same[stage], out.name.as_str());
-                        (*source, sides.iter().map(|(split, side)| (*split, *side)).chain([here]).collect())
+            for (at, out) in signature.outputs.iter().enumerate().filter(|(_, out)| carries(&out.ty)) {
+                let lineages = if signature.divides() {
+                    let as_there = self.like(stage, at, &all);
+                    let divided = inherited.iter().flat_map(|lineage| on_sides(lineage, &as_there));
+                    let here = (self.division(stage, &same, &mut by_name), out.name.as_str());
+                    let side = |(source, mut sides): Lineage<'a>| {
+                        sides.insert(here.0, here.1);
+                        (source, sides)
                     };
-                    Rc::new(inherited.iter().map(side).collect())
+                    Rc::new(divided.map(side).collect())
                 } else {
                     Rc::clone(&inherited)
                 };
@@ -318,6 +322,33 @@ impl DraftGraph<'_> {
             }
         }
         all
+    }
+
+    /// The number of a split: that of the first one that puts every photograph on the same side.
+    fn division(&self, stage: usize, same: &[usize], by_name: &mut BTreeMap<Digest, usize>) -> usize {
+        let draft = &self.drafts[stage];
+        let params = &draft.signature.params;
+        let chosen = |param: &&Param| {
+            let choice = params.iter().find(|choice| choice.cases.iter().any(|case| case.name == param.name));
+            let case = choice.and_then(|choice| draft.spec.value(&choice.name));
+            matches!(case, Some(Value::Text(case)) if *case == param.name)
+        };
+        let named = params.iter().filter(|param| param.divides).find(chosen);
+        let Some(value) = named.and_then(|param| draft.spec.value(&param.name)) else { return same[stage] };
+        let mut key = Hasher::new(STEP);
+        value.hash(key.text(&draft.spec.implementation));
+        *by_name.entry(key.finish()).or_insert(same[stage])
+    }
+
+    /// The lineages of the set that an output follows, if a port says on which sides photographs are.
+    fn like<'a>(&self, stage: usize, at: usize, all: &Lineages<'a>) -> BTreeSet<Lineage<'a>> {
+        let inputs = self.drafts[stage].spec.inputs.iter().filter(|input| self.takes_sides(stage, &input.port));
+        let references = inputs.filter_map(|input| input.from.get(at));
+        let lineages = references.filter_map(|reference| {
+            let source = *self.by_name.get(reference.stage.as_str())?;
+            all.iter().find(|((stage, port), _)| *stage == source && *port == reference.port)
+        });
+        lineages.flat_map(|(_, lineages)| lineages.iter().cloned()).collect()
     }
 
     /// Where the patches of `source` got the embeddings that the network of a stage reads.
@@ -337,7 +368,7 @@ impl DraftGraph<'_> {
             let gives: Vec<String> = named.map(ToString::to_string).filter(|name| names.contains(name)).collect();
             // Embeddings of an earlier join under the same name are replaced.
             names.retain(|name| !gives.contains(name));
-            for (reference, place, source) in self.references(at) {
+            for (reference, place, source) in self.contents(at) {
                 let out = self.drafts[source].signature.output(Some(&reference.port));
                 if out.is_some_and(|out| CARRIERS.contains(&out.ty.as_str())) {
                     todo.push((source, names.clone()));
@@ -389,6 +420,15 @@ impl DraftGraph<'_> {
         }
         found
     }
+}
+
+/// A lineage on the sides that its photographs have in `there`: one for each lineage of the same source that does not contradict it.
+fn on_sides<'a>(lineage: &Lineage<'a>, there: &BTreeSet<Lineage<'a>>) -> Vec<Lineage<'a>> {
+    let both = there.iter().filter(|other| meet(lineage, other));
+    let joined: Vec<Lineage> = both
+        .map(|(source, sides)| (*source, lineage.1.iter().chain(sides).map(|(split, side)| (*split, *side)).collect()))
+        .collect();
+    if joined.is_empty() { vec![lineage.clone()] } else { joined }
 }
 
 /// Whether two lineages may contain the same patches: the same source, and no split at which they differ.

@@ -10,7 +10,7 @@ use crate::lang::fill::lower_first;
 use crate::lang::near;
 use crate::lang::signature::{ANY, InPort, OutPort, Signature};
 use crate::lang::spec::{Input, Reference};
-use crate::syntax::NodeEntry;
+use crate::syntax::{NodeEntry, Scalar};
 
 /// Most references that a port can stand for; more come only from ports that multiply each other.
 const MOST_REFERENCES: usize = 10_000;
@@ -92,6 +92,7 @@ impl<'a> Lowerer<'a> {
                 refuses: Vec::new(),
                 names: None,
                 excludes: false,
+                sides: false,
                 doc: String::new(),
                 span: out.span,
             };
@@ -117,7 +118,9 @@ impl<'a> Lowerer<'a> {
             }
             return None;
         };
-        let mut entries: Vec<&NodeEntry> = given.iter().flat_map(|given| &given.values).collect();
+        let all = given.iter().flat_map(|given| &given.values);
+        let spelled: Vec<NodeEntry> = all.flat_map(|entry| self.sets(at, port, entry)).collect();
+        let mut entries: Vec<&NodeEntry> = spelled.iter().collect();
         if entries.is_empty() && given.iter().all(|given| !given.broken) {
             let message = format!("`{}` needs a stage", port.name);
             self.error(at, "missing-port", first.whole, message, self.give(at, port));
@@ -159,6 +162,23 @@ impl<'a> Lowerer<'a> {
             }
         }
         (!from.is_empty()).then(|| (Input { port: port.name.clone(), from, span: first.whole }, sites))
+    }
+
+    /// A reference, or for a port that takes the sets of a split, one to each set of the split that it names.
+    fn sets(&self, at: usize, port: &InPort, entry: &NodeEntry) -> Vec<NodeEntry> {
+        let signature = entry.text().and_then(|name| match self.frames[at].declared.get(name)? {
+            Declared::Stage(_, signature) => *signature,
+            Declared::Instance(_, signature, _) => Some(*signature),
+            Declared::Port(..) => None,
+        });
+        match (signature, entry.text()) {
+            (Some(signature), Some(name)) if port.sides && signature.outputs.len() > 1 => {
+                let set =
+                    |out: &OutPort| NodeEntry { value: Scalar::Text(format!("{name}.{}", out.name)), ..entry.clone() };
+                signature.outputs.iter().map(set).collect()
+            }
+            _ => vec![entry.clone()],
+        }
     }
 
     /// A hint how to connect a port.

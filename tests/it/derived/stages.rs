@@ -58,13 +58,31 @@ impl Bench {
     }
 
     fn run(&self, stage: &str, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
+        self.run_with(stage, from, &[], params)
+    }
+
+    /// As [`Self::run`], with the sets of a split at `like`.
+    fn run_with(
+        &self,
+        stage: &str,
+        from: &Tree,
+        like: &[Tree],
+        params: &[(&str, Value)],
+    ) -> Result<Outcome, StageError> {
         let Some(Work::Whole(run)) = find(stage).map(|implementation| implementation.work) else {
             panic!("`{stage}` is a whole stage")
         };
         let params = Params(params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());
-        let given =
-            Named { stage: "patches".to_owned(), name: "patches".to_owned(), tree: from.clone(), summary: None };
-        let inputs = Inputs([("from".to_owned(), vec![given])].into());
+        let given = |tree: &Tree| Named {
+            stage: "patches".to_owned(),
+            name: "patches".to_owned(),
+            tree: tree.clone(),
+            summary: None,
+        };
+        let mut inputs = Inputs([("from".to_owned(), vec![given(from)])].into());
+        if !like.is_empty() {
+            inputs.0.insert("like".to_owned(), like.iter().map(given).collect());
+        }
         let ctx = Ctx {
             params: &params,
             inputs: &inputs,
@@ -183,12 +201,68 @@ fn split_names_each_photograph_on_one_side_and_says_that_patients_are_unknown() 
     assert_eq!(all, ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"]);
 }
 
+#[test]
+fn another_cut_of_the_same_photographs_goes_to_the_same_sides() {
+    let bench = Bench::new();
+    let parts = (0..8).map(|at| part(&format!("p{at}"), "1000 0000*3")).collect();
+    let coarse = bench.store(set(parts), ramp);
+    let done = bench.run("split", &coarse, &split_by("image")).unwrap();
+    let sets = ["train", "valid", "test"].map(|port| done.outputs[port].clone());
+    // Other patches, with other labels, of seven of the photographs: by its own counts, the split would be another one.
+    let parts = (0..7).rev().map(|at| part(&format!("p{at}"), if at < 3 { "0110*5" } else { "0000" })).collect();
+    let fine = bench.store(set(parts), ramp);
+    let alike = bench.run_with("split", &fine, &sets, &split_by("patient")).unwrap();
+    let names = |done: &Outcome, port: &str| -> Vec<String> {
+        bench.read(done, port).parts.into_iter().map(|part| part.photograph).filter(|name| name != "p7").collect()
+    };
+    for port in ["train", "valid", "test"] {
+        let (mut here, there) = (names(&alike, port), names(&done, port));
+        here.sort();
+        assert_eq!(here, there, "{port}");
+    }
+    assert!(alike.summary.headline.ends_with("; each as in the split at `like`"), "{}", alike.summary.headline);
+    assert!(alike.summary.warnings.iter().all(|warning| warning.code != "unknown-patients"));
+
+    let few = bench.store(set(vec![part("p0", "1000")]), ramp);
+    let of_few = bench.run_with("split", &few, &sets, &split_by("image")).unwrap();
+    let empty: Vec<&str> = of_few
+        .summary
+        .warnings
+        .iter()
+        .filter(|warning| warning.code == "empty-side")
+        .map(|warning| warning.text.as_str())
+        .collect();
+    assert_eq!(empty.len(), 2);
+    assert!(empty[0].ends_with("the split at `like` has none of these photographs there"), "{empty:?}");
+
+    let more = (0..9).map(|at| part(&format!("p{at}"), "1000")).chain([part("q", "1000")]).collect();
+    let more = bench.store(set(more), ramp);
+    let (code, text, field) = input_error(bench.run_with("split", &more, &sets, &split_by("image")));
+    assert_eq!((code, field.as_deref()), ("unknown-photograph", Some("like")));
+    assert_eq!(text, "photograph `p8` is in none of the sets at `like` (2 photographs in all)");
+    let other = Part { patient: Some("P".to_owned()), ..part("p0", "1000") };
+    let other = bench.store(set(vec![other]), ramp);
+    let (_, text, _) = input_error(bench.run_with("split", &other, &sets, &split_by("image")));
+    assert_eq!(text, "photograph `p0` is of patient `P` here, and of an unknown patient at `like`");
+}
+
 fn by_names() -> Vec<(&'static str, Value)> {
     let side = |name: &str| Value::List(vec![text(name)]);
     let names = [("valid".to_owned(), side("b")), ("test".to_owned(), side("c"))];
     let mut params = split_by("names");
     params.push(("names", Value::Map(names.into())));
     params
+}
+
+#[test]
+fn a_set_without_names_is_meant_to_be_empty() {
+    let bench = Bench::new();
+    let tree = bench.store(set(vec![part("a", "1111"), part("c", "1111")]), ramp);
+    let mut params = split_by("names");
+    params.push(("names", Value::Map([("test".to_owned(), Value::List(vec![text("c")]))].into())));
+    let done = bench.run("split", &tree, &params).unwrap();
+    assert!(bench.read(&done, "valid").is_empty());
+    assert_eq!(done.summary.warnings.iter().map(|warning| warning.code.as_ref()).collect::<Vec<&str>>(), [""; 0]);
 }
 
 #[test]
