@@ -54,6 +54,7 @@ const KEPT: &str =
     "it runs stages again and compares the bytes; a run reuses results only if nothing that affects them has changed";
 const PREVIEW: &str = "it shows what would run, without running anything";
 const ONE_BCE: &str = "a patch may show several lesions, so every class has a binary cross-entropy of its own";
+const ONE_SEED: &str = "all stages draw with it; `replicate 1` gives one stage other random numbers";
 const ON_GPU: &str = "without it, a GPU is used if one works";
 
 /// Every word, by tool.
@@ -175,9 +176,10 @@ pub const WORDS: &[ForeignWord] = &[
     of("PyTorch", "photograph", Case("split", "by", "image"), ""),
     of("PyTorch", "photo", Case("split", "by", "image"), ""),
     of("PyTorch", "file", Case("split", "by", "image"), ""),
-    of("PyTorch", "manual_seed", Node("seed", "pipeline NAME seed=7 { … }"), "one seed for all stages"),
-    of("scikit-learn", "random_state", Node("seed", "pipeline NAME seed=7 { … }"), "one seed for all stages"),
-    of("Lightning", "seed_everything", Node("seed", "pipeline NAME seed=7 { … }"), "one seed for all stages"),
+    of("scikit-learn", "seed", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
+    of("PyTorch", "manual_seed", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
+    of("scikit-learn", "random_state", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
+    of("Lightning", "seed_everything", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
     of("PyTorch", "patch_size", Param("extract", "size"), ""),
     of("Keras", "image_size", Param("extract", "size"), "the side of a patch"),
     of("PyTorch", "tile", Stage("extract"), ""),

@@ -14,6 +14,7 @@ use super::{keys, source};
 use crate::base::sync;
 use crate::base::{Digest, Streams};
 use crate::lang::spec::{Pipeline, StageSpec};
+use crate::lang::value::Value;
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
@@ -304,7 +305,14 @@ impl<'a> Engine<'a> {
     /// The random streams of a stage.
     #[must_use]
     pub fn streams(&self, id: StageId) -> Streams {
-        Streams::new(self.stage(id).seed, self.implementation(id).name)
+        let (stage, name) = (self.stage(id), self.implementation(id).name);
+        match stage.value("replicate") {
+            // Not another seed: a replicate must not draw what the same stage draws under a neighbouring seed.
+            Some(Value::Int(replicate)) if *replicate != 0 => {
+                Streams::new(stage.seed, &format!("{name}, replicate {replicate}"))
+            }
+            _ => Streams::new(stage.seed, name),
+        }
     }
 
     /// Makes sure that the store can locate the files of the sources above a stage, so that they can be read.

@@ -1,11 +1,14 @@
 //! `average`: the mean of several predictions of the same patches, such as those of different networks.
 
+use std::collections::BTreeSet;
+
 use super::predict::predicted;
 use super::threshold_tune::judged;
+use crate::base::Digest;
 use crate::base::figure::counted;
 use crate::data::patches::PatchSet;
 use crate::data::predictions::Predictions;
-use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Work};
+use crate::stage::{Ctx, Determinism, Implementation, Named, Outcome, StageError, Warning, Work};
 
 /// The implementation.
 pub const AVERAGE: Implementation = Implementation {
@@ -19,6 +22,20 @@ pub const AVERAGE: Implementation = Implementation {
     narrow: None,
     work: Work::Whole(run),
 };
+
+/// Warning about predictions that are the same: the same training twice, say.
+fn identical(given: &[Named]) -> Option<Warning> {
+    let different: BTreeSet<Digest> = given.iter().map(|named| named.tree.digest()).collect();
+    let same = given.len() - different.len();
+    (same > 0).then(|| Warning {
+        code: "same-predictions".into(),
+        text: format!(
+            "only {} of the {} predictions are different; training stages that differ only in their names are one: write `replicate 1` in the second",
+            different.len(),
+            given.len()
+        ),
+    })
+}
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
@@ -42,5 +59,6 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let mut outcome = predicted(&judged(&set, means)?, None, None, ctx.objects)?;
     let of = counted(given.len() as u64, "prediction", "predictions");
     outcome.summary.headline = format!("means of {of}: {}", outcome.summary.headline);
+    outcome.summary.warnings.extend(identical(given));
     Ok(outcome)
 }

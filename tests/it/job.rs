@@ -3,6 +3,7 @@
 mod bad_input;
 mod paired;
 mod pool;
+mod replicates;
 mod sources;
 mod sweeps;
 mod weights;

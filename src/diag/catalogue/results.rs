@@ -32,6 +32,11 @@ pub(super) const PAGES: &[Page] = &[
         "Connect the predictions of several classifiers: `of guesses-1 guesses-2`.",
     ),
     found(
+        "same-predictions",
+        "`average` gets the same predictions several times, so they count several times.",
+        "Training stages that differ only in their names are one: write `replicate 1` in the second, `replicate 2` in the third.",
+    ),
+    found(
         "tta-differs",
         "Thresholds are used on scores with another test-time augmentation than those they were tuned on. Averaging over orientations changes scores, so the thresholds are no longer the best ones.",
         "Set `tta` in `threshold-tune` as in the stage that uses the thresholds.",
