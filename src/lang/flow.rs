@@ -3,6 +3,7 @@
 
 mod embeddings;
 mod lineage;
+mod orientations;
 mod stacked;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
             diags.extend(graph.networks(scope));
             diags.extend(graph.embeddings_of_models());
             diags.extend(graph.sides());
+            diags.extend(graph.orientations());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

@@ -234,6 +234,100 @@ fn patches_that_no_split_keeps_from_the_test_are_test_patches() {
 }
 
 #[test]
+fn another_cut_is_kept_from_the_test_by_the_same_sides() {
+    let model =
+        |data: &str, valid: &str| format!("train model {{ data {data}; valid {valid}; network shallow-cnn }}\n");
+    let scores = "eval scores { model model; data folds.test }\n";
+    let large = "extract large { from eyes; size 256 }\n";
+    let names = |name: &str, from: &str, test: &str| {
+        format!("split {name} {{ from {from}; by names; names {{ valid \"b*\"; test \"{test}\" }} }}\n")
+    };
+    let by_names = |test: &str| {
+        let splits = [names("small", "patches", "c*"), names("big", "large", test)].concat();
+        format!("{large}{splits}{}eval scores {{ model model; data small.test }}\n", model("big.train", "big.valid"))
+    };
+    for (why, expected, stages) in [
+        (
+            "its own sides",
+            2,
+            format!("{large}split other {{ from large }}\n{}{scores}", model("other.train", "other.valid")),
+        ),
+        (
+            "the same sides",
+            0,
+            format!("{large}split other {{ from large; like folds }}\n{}{scores}", model("other.train", "other.valid")),
+        ),
+        (
+            "written one by one",
+            0,
+            format!(
+                "{large}split other {{ from large; like folds.train folds.valid folds.test }}\n{}{scores}",
+                model("other.train", "other.valid")
+            ),
+        ),
+        (
+            "in another order",
+            1,
+            format!(
+                "{large}split other {{ from large; like folds.test folds.valid folds.train }}\n{}{scores}",
+                model("other.train", "folds.valid")
+            ),
+        ),
+        (
+            "tested on the other cut",
+            0,
+            format!(
+                "{large}split other {{ from large; like folds }}\n{TRAIN}eval scores {{ model model; data other.test }}\n"
+            ),
+        ),
+        ("a set of the other", 1, {
+            let other = "split other { from large; like folds }\n";
+            format!("{large}{other}{}eval scores {{ model model; data other.test }}\n", model("large", "folds.valid"))
+        }),
+        ("the same names", 0, by_names("c*")),
+        ("other names", 2, by_names("d*")),
+    ] {
+        let (diags, _) = check(&stages);
+        assert_eq!(codes(&diags), vec!["test-in-training"; expected], "{why}: {diags:#?}");
+    }
+    for wrong in ["patches", "folds.train", "folds.train folds.valid own.last"] {
+        let (diags, _) = check(&format!("{large}split other {{ from large; like {wrong} }}\n"));
+        assert_eq!(codes(&diags), ["value-count"], "{wrong}: {diags:#?}");
+    }
+}
+
+#[test]
+fn scores_of_another_augmentation_are_reported_where_they_come_as_predictions() {
+    let scored = |valid: &str, test: &str| {
+        format!(
+            "{TRAIN}predict on-valid {{ model model; data folds.valid; tta {valid} }}\n\
+             predict on-test {{ model model; data folds.test; tta {test} }}\n\
+             predict plain {{ model model; data folds.test }}\n\
+             average mean {{ of on-test plain; data folds.test }}\n\
+             threshold-tune cuts {{ predictions on-valid; data folds.valid }}\n"
+        )
+    };
+    for (why, expected, stages) in [
+        ("the same", 0, "eval scores { predictions on-test; thresholds cuts; data folds.test }"),
+        ("by the model", 0, "eval scores { model model; thresholds cuts; data folds.test; tta dihedral }"),
+        ("by the model as it is", 1, "eval scores { model model; thresholds cuts; data folds.test }"),
+        ("another one", 1, "eval scores { predictions plain; thresholds cuts; data folds.test }"),
+        ("none to compare", 0, "eval scores { predictions plain; data folds.test }"),
+    ] {
+        let (diags, _) = check(
+            &(scored("dihedral", "dihedral").replace("average mean { of on-test plain; data folds.test }\n", "")
+                + stages),
+        );
+        assert_eq!(codes(&diags), vec!["tta-differs"; expected], "{why}: {diags:#?}");
+    }
+    let (diags, _) = check(&(scored("none", "dihedral") + "eval scores { predictions mean; data folds.test }"));
+    assert_eq!(codes(&diags), ["tta-differs"], "a mean of both: {diags:#?}");
+    let (diags, _) =
+        check(&(scored("none", "none") + "eval scores { predictions mean; thresholds cuts; data folds.test }"));
+    assert_eq!(codes(&diags), [""; 0], "{diags:#?}");
+}
+
+#[test]
 fn the_way_of_a_mark_is_shown_step_by_step_from_the_port_back() {
     let said = labels(
         "filter-black kept { from own.last }\nfitted model { patches kept; valid own.choose }\neval scores { model model; data own.choose }",
