@@ -127,7 +127,7 @@ fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifac
             if models.is_empty() { "the pipeline has none".to_owned() } else { format!("use {}", models.join(", ")) };
         let article = if stage.stage_type.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
         return Err(Failure::user(format!(
-            "`{}` is {article} `{}` stage; expected a `train` stage",
+            "`{}` is {article} `{}` stage; `macula predict` takes one classifier, a `train` stage",
             stage.name, stage.stage_type
         ))
         .hint(hint));

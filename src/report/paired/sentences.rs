@@ -83,10 +83,10 @@ fn verdict(of: &PairedComparison, pair: &PairComparison, found: &MetricCompariso
             format!("{first} and {second} are not distinguishable: {}{unconfirmed}", measured(found))
         }
         PairVerdict::TooFew => {
-            format!("{first} and {second} are not distinguishable: {}", too_few(of, found))
+            format!("{first} and {second} cannot be compared: {}", too_few(of, found))
         }
         PairVerdict::Undefined => {
-            format!("{first} and {second} are not distinguishable: {} is undefined", metric_words(&found.metric))
+            format!("{first} and {second} cannot be compared: {} is undefined", metric_words(&found.metric))
         }
     }
 }
