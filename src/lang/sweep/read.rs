@@ -96,6 +96,10 @@ pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> 
             break;
         }
     }
+    if node.nodes().iter().all(|child| child.name.text == "doc") {
+        let hint = "write `over stage.param 1 2 4`, or `repeat 3` for other seeds";
+        reader.error("sweep-axis", span, &format!("sweep `{}` varies nothing", reading.name), hint);
+    }
     reader.twice(&reading);
     Some(reading)
 }

@@ -217,6 +217,7 @@ fn every_mistake_is_reported_at_its_place() {
         ("of bse", "unknown-name", "bse"),
         ("of \"missing.kdl\"", "unreadable-file", "\"missing.kdl\""),
         ("ovr size 1", "unknown-node", "ovr"),
+        ("", "sweep-axis", "s"),
     ];
     for (text, code, place) in cases {
         assert_eq!(told(text, &[], Points::All), [((*code).to_owned(), (*place).to_owned())], "{text}");
