@@ -46,13 +46,39 @@ pub(super) fn changes(run: &RunRecord, before: Option<&RunRecord>, planned: &[(S
     for (name, difference) in planned.iter().filter(|(name, _)| !reached(name)) {
         found.extend(short(base_name(name), difference).filter(|text| !found.contains(text)));
     }
-    if found.is_empty() && run.ended == RunOutcome::Done {
+    let has = |run: &RunRecord, name: &String| run.stages.get(name).is_some_and(|stage| stage.manifest.is_some());
+    if found.is_empty()
+        && run.ended == RunOutcome::Done
+        && run.stages.keys().any(|name| has(run, name) && !has(before, name))
+    {
+        // What it would have computed is not known, so neither is whether that has changed.
+        words.push("after an unfinished run".to_owned());
+    } else if found.is_empty() && run.ended == RunOutcome::Done {
         let cached =
             run.stages.values().all(|stage| matches!(stage.became, StageOutcome::Reused | StageOutcome::Source));
         words.push(if cached { "no change, all cached" } else { "no change" }.to_owned());
     }
     words.extend(found);
     words
+}
+
+/// The run before another one, `earlier` being all runs before it, the newest first: stages that it did not reach are as in the last run
+/// that did.
+pub(super) fn run_before(run: &RunRecord, earlier: &[RunRecord]) -> Option<RunRecord> {
+    // A killed run does not say what it had.
+    let at = earlier.iter().position(|before| !before.stages.is_empty())?;
+    let mut before = earlier[at].clone();
+    let complete = before.has_ended() && before.stages.values().all(|stage| stage.manifest.is_some());
+    for name in run.stages.keys().filter(|_| !complete) {
+        if before.stages.get(name).is_some_and(|stage| stage.manifest.is_some()) {
+            continue;
+        }
+        let reached = earlier[at + 1..].iter().filter_map(|older| older.stages.get(name));
+        if let Some(stage) = reached.clone().find(|stage| stage.manifest.is_some()) {
+            before.stages.insert(name.clone(), stage.clone());
+        }
+    }
+    Some(before)
 }
 
 fn differences(run: &RunRecord, before: &RunRecord) -> Vec<String> {
@@ -209,6 +235,14 @@ mod tests {
         stopped.stages.get_mut("fit").expect("a stage").manifest = None;
         assert_eq!(changes(&stopped, Some(&before), &planned(folder.path())), ["fit.epochs 10 -> 20"]);
         assert!(changes(&stopped, Some(&before), &[]).is_empty());
+
+        // The run after it is compared with what the last one before had, or says that it cannot be.
+        let fit = |epochs| run(vec![("eyes", stage(&[])), ("fit", stage(&[(Kind::Parameter, "epochs", epochs)]))]);
+        let later = fit("20");
+        assert_eq!(changes(&later, Some(&stopped), &[]), ["after an unfinished run"]);
+        let known = run_before(&later, &[stopped.clone(), fit("10")]);
+        assert_eq!(changes(&later, known.as_ref(), &[]), ["fit.epochs 10 -> 20"]);
+        assert!(run_before(&later, &[]).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::run_changes::{changes, fitted, planned};
+use super::run_changes::{changes, fitted, planned, run_before};
 use super::run_id::RunIds;
 use super::{Exit, Failure, Loaded, PipelineArguments, activity, compare, load};
 use crate::base::shown;
@@ -142,12 +142,11 @@ struct Row {
 /// A row; `earlier` are the runs before it, the newest first.
 fn row(loaded: &Loaded, run: &RunRecord, earlier: &[RunRecord]) -> Row {
     let live = status::of_run(&loaded.store, run);
-    // A killed run does not say what it had.
-    let before = earlier.iter().find(|before| !before.stages.is_empty());
+    let before = run_before(run, earlier);
     let complete = run.has_ended() && run.stages.values().all(|stage| stage.manifest.is_some());
     let planned = if complete { Vec::new() } else { planned(&loaded.store.runs.folder(&run.id)) };
     let doing = live.iter().flat_map(|live| &live.stages).flat_map(working_on);
-    let words = doing.chain(changes(run, before, &planned));
+    let words = doing.chain(changes(run, before.as_ref(), &planned));
     let ended = match &live {
         Some(_) => "running",
         None if run.has_ended() => run.ended.name(),
