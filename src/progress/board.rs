@@ -84,7 +84,7 @@ impl Board {
             }
             Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
             Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
-            Event::StageWaits { stage } => self.begin(stage, "another process is computing it", now),
+            Event::StageWaits { stage } => self.begin(stage, "the same result is being computed", now),
             Event::Step { stage, done, total, unit, now: words } => {
                 if let Some(running) = self.find(stage) {
                     running.step(*done, *total, &shown::line(unit), now);

@@ -149,7 +149,7 @@ impl EventText {
                 self.line(stage, "started", None, &reason, Tint::Dim)
             }
             Event::StageWaits { stage } => {
-                self.line(stage, "waiting", None, "another process is computing it", Tint::Dim)
+                self.line(stage, "waiting", None, "the same result is being computed", Tint::Dim)
             }
             Event::StageFetched { stage, remote, bytes } => {
                 let words = format!("{} from remote `{remote}`", super::table::bytes(*bytes));
