@@ -176,7 +176,6 @@ pub const WORDS: &[ForeignWord] = &[
     of("PyTorch", "photograph", Case("split", "by", "image"), ""),
     of("PyTorch", "photo", Case("split", "by", "image"), ""),
     of("PyTorch", "file", Case("split", "by", "image"), ""),
-    of("scikit-learn", "seed", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
     of("PyTorch", "manual_seed", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
     of("scikit-learn", "random_state", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),
     of("Lightning", "seed_everything", Node("seed", "pipeline NAME seed=7 { … }"), ONE_SEED),

@@ -14,6 +14,10 @@ use crate::syntax::{NodeEntry, Scalar};
 /// Names of a hint that lists several.
 const MOST_LISTED: usize = 6;
 
+/// Where a seed belongs.
+pub(super) const ONE_SEED: &str =
+    "all stages draw with one seed, `pipeline NAME seed=7 { … }`; `replicate 1` gives a stage other random numbers";
+
 /// A name without case, dashes and underscores; the dashes that begin a flag stay.
 fn flat(name: &str) -> String {
     let (dashes, name) = name.split_at(name.len() - name.trim_start_matches('-').len());
@@ -117,6 +121,9 @@ impl Stray<'_> {
     /// What to write in its place.
     pub(super) fn hint(&self) -> String {
         let Self { signature, name, .. } = self;
+        if *name == "seed" {
+            return ONE_SEED.to_owned();
+        }
         if let Some(hint) = foreign(name).find_map(|row| self.own(row)) {
             return hint;
         }

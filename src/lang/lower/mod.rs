@@ -11,7 +11,6 @@ use super::arguments::{Argument, Setting, gather};
 use super::draft::Draft;
 use super::fill::{self, Filled};
 use super::flow;
-use super::foreign::ForeignWord;
 use super::hints;
 use super::near;
 use super::param_type::ParamType;
@@ -379,12 +378,12 @@ impl<'a> Lowerer<'a> {
         let kind = &signature.name;
         for (key, entry) in node.props() {
             let message = format!("`{}` is outside the braces", key.text);
-            let inside = signature.children().any(|child| child == key.text);
-            let foreign = hints::foreign(&key.text).next().filter(|_| !inside);
-            let hint = foreign.map_or_else(
-                || format!("write `{kind} {name} {{ {} {} … }}`", key.text, written(entry)),
-                ForeignWord::hint,
-            );
+            let own = signature.children().any(|child| child == key.text);
+            let hint = if key.text == "seed" && !own {
+                hints::ONE_SEED.to_owned()
+            } else {
+                format!("write `{kind} {name} {{ {} {} … }}`", key.text, written(entry))
+            };
             self.error(at, "outside-braces", entry.whole, message, hint);
         }
         let extra: Vec<&NodeEntry> = node.args().skip(1).collect();

@@ -34,9 +34,8 @@ fn a_replicate_draws_what_neither_its_stage_nor_another_seed_draws() {
     let (one, two) = (weights("one"), weights("two"));
     assert!(one == weights("again"), "trainings that differ in their names only are one");
     assert!(one != two, "a replicate initialises other weights");
-    let set = |name: &str| {
-        fs::read(space.path(&format!("results/members/{name}/train/patches.parquet"))).expect("the table of a set")
-    };
+    let set = |name: &str| space.files(&format!("results/members/{name}/train/parts"));
+    assert_eq!((set("folds").len(), set("others").len()), (4, 4));
     assert!(set("folds") != set("others"), "a replicate of a split divides otherwise");
 
     // Under the next seed, the first member is not the second one of this seed.
