@@ -199,6 +199,7 @@ fn points(
         chosen.iter().map(|word| point(sweep, &groups, word, &words)).collect::<Result<_, _>>()?
     };
     let mut found = Vec::new();
+    let mut places = Vec::new();
     let mut open = Vec::new();
     for (_, points) in wanted {
         let name = words(points);
@@ -217,6 +218,17 @@ fn points(
         } else {
             let rank = sweep.rank.as_ref().map(|rank| rank.metric.clone());
             found.push(Contender { name, evaluations, rank });
+            places.push(&sweep.points[points[0]].at);
+        }
+    }
+    // Points are called by the axes in which they differ.
+    for (contender, at) in found.iter_mut().zip(&places) {
+        let axes = sweep.axes.iter().enumerate().filter(|(_, axis)| arguments.each || !axis.repeats);
+        let differ = axes.filter(|(axis, _)| places.iter().any(|other| other[*axis] != places[0][*axis]));
+        let words: Vec<String> =
+            differ.map(|(at_axis, axis)| format!("{}={}", axis.name, axis.values[at[at_axis]])).collect();
+        if !words.is_empty() {
+            contender.name = words.join(",");
         }
     }
     if !open.is_empty() {

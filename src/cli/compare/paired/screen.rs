@@ -143,8 +143,16 @@ fn one_pair(comparison: &PairedComparison, pair: &PairComparison, all: bool, wid
 }
 
 fn against_best(comparison: &PairedComparison, width: usize) -> String {
-    let names = comparison.candidates.iter().map(|(name, _)| name.chars().count());
-    let first = names.max().unwrap_or(0).min(width.saturating_sub(NUMBERS + 13)).max(8);
+    let longest = comparison.candidates.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    // Points of a sweep differ anywhere in their names, so a name that does not fit has a line of its own.
+    let room = width.saturating_sub(NUMBERS + 13).max(8);
+    let (first, above) = if longest > room { (2, true) } else { (longest.max(8), false) };
+    let row = |text: &mut String, name: &str, numbers: &str| {
+        if above {
+            line(text, &shortened(name, width));
+        }
+        line(text, &format!("{:first$} {numbers}", if above { "" } else { name }));
+    };
     let mut text = paragraph(&format!("{}, each minus the best", metric_words(&comparison.by)), width, 2);
     let heads = format!("{:first$} {:>5} {:>6} {:>6} {:>7} {:>6}", "", "value", "- best", "CI low", "CI high", "p");
     text.push('\n');
@@ -152,13 +160,12 @@ fn against_best(comparison: &PairedComparison, width: usize) -> String {
     let main = |pair| Some((pair, comparison.main(pair)?));
     let mut pairs: Vec<(&PairComparison, &MetricComparison)> = comparison.pairs.iter().filter_map(main).collect();
     if let (Some(best), Some((_, found))) = (&comparison.best, pairs.first()) {
-        line(&mut text, &format!("{:first$} {:>5}  best", shortened(best, first), metric(found.first)));
+        row(&mut text, best, &format!("{:>5}  best", metric(found.first)));
     }
     let loss = |found: &MetricComparison| found.difference.map_or(f64::INFINITY, f64::abs);
     pairs.sort_by(|one, other| loss(one.1).total_cmp(&loss(other.1)));
     for (pair, found) in pairs {
-        let (name, value) = (shortened(&pair.second, first), metric(found.second));
-        line(&mut text, &format!("{name:first$} {value:>5} {}", comparison_cells(found)));
+        row(&mut text, &pair.second, &format!("{:>5} {}", metric(found.second), comparison_cells(found)));
     }
     text
 }
