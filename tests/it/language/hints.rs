@@ -92,7 +92,10 @@ fn words_of_other_tools_lead_to_maculas_own() {
         ("learning_rate 1e-3", "write `optimizer adamw lr=0.001`"),
         ("lr 1e-3", "write `optimizer adamw lr=0.001`"),
         ("batch_size 64", "did you mean `batch`?"),
-        ("seed 4", "all stages draw with one seed, `pipeline NAME seed=7 { … }`; `replicate 1` gives"),
+        (
+            "seed 4",
+            "all stages draw with one seed, `pipeline NAME seed=7 { … }`; `replicate 1` gives a stage other random numbers",
+        ),
         ("num_epochs 3", "did you mean `epochs`?"),
         ("early-stopping patience=3", "write `patience 3`"),
         ("EarlyStopping 3", "did you mean `patience`?"),
