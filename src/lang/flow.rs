@@ -13,7 +13,7 @@ use super::draft::{Draft, ReferenceSite};
 use super::network::NetworkSpec;
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
-use super::signature::{CARRIERS, OutPort};
+use super::signature::{CARRIERS, InPort, OutPort};
 use super::spec::Reference;
 use super::value::Value;
 use crate::base::Span;
@@ -91,7 +91,7 @@ impl DraftGraph<'_> {
 
     /// Whether a port only says on which sides photographs are.
     fn takes_sides(&self, stage: usize, port: &str) -> bool {
-        self.drafts[stage].signature.input(port).is_some_and(|port| port.sides)
+        self.drafts[stage].signature.input(port).is_some_and(InPort::sides)
     }
 
     /// Errors for ports that take the sets of a split and get something else.
@@ -378,7 +378,7 @@ impl DraftGraph<'_> {
     /// The patches that a stage reads: their stage and output.
     fn patches(&self, stage: usize) -> impl Iterator<Item = (usize, &OutPort)> {
         let draft = &self.drafts[stage];
-        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes && !port.sides);
+        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes() && !port.sides());
         let reads = draft.spec.inputs.iter().filter(move |input| passes(&input.port)).flat_map(|input| &input.from);
         reads.filter_map(|reference| {
             let source = *self.by_name.get(reference.stage.as_str())?;

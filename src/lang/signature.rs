@@ -53,6 +53,17 @@ pub enum Origin {
     User,
 }
 
+/// What the patches at a port are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortPurpose {
+    /// They, or what is computed of them, reach the outputs.
+    Content,
+    /// Their photographs are left out of the output.
+    Exclusion,
+    /// They only say on which sides photographs are: the sets of a split, one for each output, in their order.
+    Sides,
+}
+
 /// An input port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InPort {
@@ -68,10 +79,8 @@ pub struct InPort {
     pub refuses: Vec<String>,
     /// The parameter with the names of the network's inputs that its embeddings are for.
     pub names: Option<String>,
-    /// Whether photographs of its patches are left out of the output.
-    pub excludes: bool,
-    /// Whether it only says on which sides photographs are: it takes the sets of a split, one for each output, in their order.
-    pub sides: bool,
+    /// What its patches are for.
+    pub purpose: PortPurpose,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -79,6 +88,18 @@ pub struct InPort {
 }
 
 impl InPort {
+    /// Whether photographs of its patches are left out of the output.
+    #[must_use]
+    pub fn excludes(&self) -> bool {
+        self.purpose == PortPurpose::Exclusion
+    }
+
+    /// Whether it only says on which sides photographs are.
+    #[must_use]
+    pub fn sides(&self) -> bool {
+        self.purpose == PortPurpose::Sides
+    }
+
     /// Whether it takes training data: possibly resampled, but never test patches.
     #[must_use]
     pub fn fits(&self) -> bool {
@@ -422,8 +443,11 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         optional: flag(node, "optional").unwrap_or(false),
         refuses: words(node, "refuses"),
         names: argument(node.child("names")),
-        excludes: flag(node, "excludes").unwrap_or(false),
-        sides: flag(node, "sides").unwrap_or(false),
+        purpose: match (flag(node, "excludes"), flag(node, "sides")) {
+            (Some(true), _) => PortPurpose::Exclusion,
+            (_, Some(true)) => PortPurpose::Sides,
+            _ => PortPurpose::Content,
+        },
         doc: doc(node),
         span: node.head,
     }

@@ -53,8 +53,8 @@ impl DraftGraph<'_> {
                 port.is_some_and(|port| {
                     port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str()))
                         && !port.refuses("test")
-                        && !port.excludes
-                        && !port.sides
+                        && !port.excludes()
+                        && !port.sides()
                 })
             };
             // Encoders of evaluated patches are reported where these are joined.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::DraftGraph;
 use super::lineage::{EmbeddingJoin, Lineage, Lineages, Model, meet};
 use crate::diag::Diag;
+use crate::lang::signature::InPort;
 
 const HINT: &str = "encode with weights that have not seen these photographs, such as those of ImageNet, or use `cross-encode`: it encodes each photograph by a network that was not trained on it";
 
@@ -54,7 +55,7 @@ impl DraftGraph<'_> {
         lineages: &Lineages,
     ) -> Option<(usize, Model<'_>)> {
         let of_encoder = |encoder: usize| {
-            let excludes = |port: &str| self.drafts[encoder].signature.input(port).is_some_and(|port| port.excludes);
+            let excludes = |port: &str| self.drafts[encoder].signature.input(port).is_some_and(InPort::excludes);
             let left_out = self.given(encoder).filter(|(port, ..)| excludes(port));
             let left_out: Vec<_> = left_out.filter_map(|(.., data)| lineages.get(&data)).collect();
             let described = |one: &&Lineage| !left_out.iter().any(|all| all.iter().any(|all| contains(all, one)));

@@ -8,7 +8,7 @@ use crate::lang::arguments::Argument;
 use crate::lang::draft::ReferenceSite;
 use crate::lang::fill::lower_first;
 use crate::lang::near;
-use crate::lang::signature::{ANY, InPort, OutPort, Signature};
+use crate::lang::signature::{ANY, InPort, OutPort, PortPurpose, Signature};
 use crate::lang::spec::{Input, Reference};
 use crate::syntax::{NodeEntry, Scalar};
 
@@ -91,8 +91,7 @@ impl<'a> Lowerer<'a> {
                 optional: true,
                 refuses: Vec::new(),
                 names: None,
-                excludes: false,
-                sides: false,
+                purpose: PortPurpose::Content,
                 doc: String::new(),
                 span: out.span,
             };
@@ -172,7 +171,7 @@ impl<'a> Lowerer<'a> {
             Declared::Port(..) => None,
         });
         match (signature, entry.text()) {
-            (Some(signature), Some(name)) if port.sides && signature.outputs.len() > 1 => {
+            (Some(signature), Some(name)) if port.sides() && signature.outputs.len() > 1 => {
                 let set =
                     |out: &OutPort| NodeEntry { value: Scalar::Text(format!("{name}.{}", out.name)), ..entry.clone() };
                 signature.outputs.iter().map(set).collect()
