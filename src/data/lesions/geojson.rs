@@ -1,4 +1,4 @@
-//! Outlines of a photograph's lesions as GeoJSON (RFC 7946, with pixels instead of degrees): one feature per lesion.
+//! Outlines of a photograph's lesions as `GeoJSON` (RFC 7946, with pixels instead of degrees): one feature per lesion.
 //!
 //! A lesion is a `Polygon` with its holes, or a `MultiPolygon` if some of its parts touch only in corners of pixels. Corners are integers,
 //! so the polygons cover the lesion's pixels exactly. The collection also states the photograph, its size, and the classes that are
@@ -45,7 +45,7 @@ struct LesionProperties<'a> {
     disc: Option<f32>,
 }
 
-/// The GeoJSON file of a photograph's lesions; `outlines` has the polygons of each.
+/// The `GeoJSON` file of a photograph's lesions; `outlines` has the polygons of each.
 ///
 /// # Errors
 /// [`StageError::Bug`] if it cannot be written.

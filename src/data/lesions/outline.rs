@@ -33,7 +33,7 @@ fn polygon(part: &[PixelRun]) -> PixelPolygon {
     let size = ((right - left + 2) as usize, (bottom - top + 2) as usize);
     let local = |run: &PixelRun| {
         let row = (run.y - top + 1) as usize;
-        (run.left - left + 1..run.right - left + 1).map(move |x| (x as usize, row))
+        (run.left - left + 1..=run.right - left).map(move |x| (x as usize, row))
     };
     let mut bits = Bitmap::new(size.0, size.1);
     part.iter().flat_map(local).for_each(|(x, y)| bits.set(x, y));

@@ -18,7 +18,9 @@ const HEIGHT: usize = 24;
 
 fn png_of(pixels: &[[usize; 2]]) -> Vec<u8> {
     let mut mask = vec![0; WIDTH * HEIGHT];
-    pixels.iter().for_each(|&[x, y]| mask[y * WIDTH + x] = 255);
+    for &[x, y] in pixels {
+        mask[y * WIDTH + x] = 255;
+    }
     png(&mask, WIDTH as u32, HEIGHT as u32, PixelFormat::Grey)
 }
 
@@ -86,7 +88,7 @@ fn doubled_area(ring: &[Corner]) -> i64 {
     ring.windows(2).map(|edge| edge[0][0] * edge[1][1] - edge[1][0] * edge[0][1]).sum()
 }
 
-/// Pixels of the lesions by their polygons, after checking that the rings are what GeoJSON asks for.
+/// Pixels of the lesions by their polygons, after checking that the rings are what `GeoJSON` asks for.
 fn pixels_of(features: &serde_json::Value) -> Vec<BTreeSet<[usize; 2]>> {
     let pixels = |feature: &serde_json::Value| {
         let mut all = BTreeSet::new();
@@ -324,7 +326,7 @@ fn a_further_photograph_is_the_only_one_computed_and_show_prints_a_row_per_class
     space.macula("run pipeline.kdl").code(0);
     space.macula("show pipeline.kdl found").code(0).says(&["lesions in 3 photographs", "median area", "MA", "SE"]);
     assert!(space.path("results/small/found/lesions.json").is_file());
-    space.write("pipeline.kdl", &PIPELINE.replace("photographs 3;", "photographs 4;"));
+    space.write("pipeline.kdl", PIPELINE.replace("photographs 3;", "photographs 4;"));
     let said = space.macula("run pipeline.kdl").code(0).says(&["lesions in 4 photographs"]);
     let words: Vec<&str> = said.stdout.split_whitespace().collect();
     let computed = words.join(" ").matches("1 of 4 items computed").count();
