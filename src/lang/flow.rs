@@ -19,7 +19,7 @@ use crate::base::Span;
 use crate::diag::Diag;
 
 /// Types of outputs that a pipeline exists for.
-const GOALS: [&str; 7] = ["thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
+const GOALS: [&str; 8] = ["lesions", "thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
 
 /// Checks all stages together. Returns the marks that reach each stage, and the mistakes. `whole` means no mistakes so far.
 pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeSet<String>>, Vec<Diag>) {

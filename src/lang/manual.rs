@@ -19,7 +19,7 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
     };
     let floor = |signature: &Signature| match () {
         () if signature.inputs.is_empty() => 0,
-        () if gives(signature, &["photographs", "patches", "embeddings"]) => 1,
+        () if gives(signature, &["photographs", "lesions", "patches", "embeddings"]) => 1,
         () if gives(signature, &["views", "model"]) => 2,
         () if gives(signature, &["thresholds", "predictions", "maps", "scores", "spread"]) => 3,
         () => 4,

@@ -360,8 +360,9 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
 pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 
 /// The types of ports.
-const TYPES: [&str; 14] = [
+const TYPES: [&str; 15] = [
     "photographs",
+    "lesions",
     "patches",
     "views",
     "embeddings",

@@ -36,6 +36,7 @@ modules![
     "stages/heat-map",
     "stages/idrid",
     "stages/join",
+    "stages/lesions",
     "stages/pool",
     "stages/predict",
     "stages/preprocess",

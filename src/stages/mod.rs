@@ -15,6 +15,7 @@ pub mod heat_map;
 pub mod idrid;
 mod inference;
 pub mod join;
+pub mod lesions;
 pub mod pool;
 pub mod predict;
 pub mod preprocess;
@@ -44,6 +45,7 @@ pub fn registry() -> &'static [Implementation] {
         extract::EXTRACT,
         idrid::IDRID,
         join::JOIN,
+        lesions::LESIONS,
         filter_black::FILTER_BLACK,
         heat_map::HEAT_MAP,
         pool::POOL,

@@ -37,7 +37,8 @@ pub fn field_of_view(photograph: &Photograph) -> Rect {
     }
 }
 
-fn is_light(pixel: [u8; 3]) -> bool {
+/// Whether the mean of red, green and blue is that of a pixel in the field of view.
+pub(super) fn is_light(pixel: [u8; 3]) -> bool {
     pixel.iter().map(|&value| u32::from(value)).sum::<u32>() > 3 * DARK
 }
 

@@ -196,6 +196,11 @@ pub(super) const PAGES: &[Page] = &[
         "Photographs in one set were resized to different scales, so counts of mask pixels cannot be compared.",
         "Preprocess all photographs in the same way.",
     ),
+    found(
+        "other-discs",
+        "`lesions` gets something else at `disc` than the same photographs with masks of the optic disc as their only class.",
+        "Use the same photograph files under the same names, with masks of one class.",
+    ),
     // Patches and splits.
     found(
         "no-patches",

@@ -1,6 +1,5 @@
 //! Stages run by hand: a store, files and parameters without a pipeline.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::missing::missing;
@@ -48,9 +47,23 @@ impl Lab {
 
     /// Runs a map stage on one input.
     pub(crate) fn map(&self, stage: &str, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
+        self.map_of(stage, &[("from", from)], params)
+    }
+
+    /// Runs a map stage on inputs by port.
+    pub(crate) fn map_of(
+        &self,
+        stage: &str,
+        inputs: &[(&str, &Tree)],
+        params: &[(&str, Value)],
+    ) -> Result<Outcome, StageError> {
         let Work::Map { items, one, gather, .. } = stages::find(stage).unwrap().work else { panic!("no map stage") };
-        let from = Named { stage: "from".to_owned(), name: "from".to_owned(), tree: from.clone(), summary: None };
-        let inputs = Inputs(BTreeMap::from([("from".to_owned(), vec![from])]));
+        let named = |(port, tree): &(&str, &Tree)| {
+            let name = (*port).to_owned();
+            let named = Named { stage: name.clone(), name: name.clone(), tree: (*tree).clone(), summary: None };
+            (name, vec![named])
+        };
+        let inputs = Inputs(inputs.iter().map(named).collect());
         let ctx = Ctx {
             params: &given(params),
             inputs: &inputs,
