@@ -179,7 +179,10 @@ impl DraftGraph<'_> {
             }
             for out in draft.signature.outputs.iter().filter(|out| CARRIERS.contains(&out.ty.as_str())) {
                 let mut marks = carried.clone();
-                marks.extend(out.marks.iter().map(|mark| (mark.as_str(), vec![(stage, None)])));
+                let has = |(param, case): &(String, String)| draft.spec.value(param) == Some(&Value::Text(case.clone()));
+                if out.marks_if.as_ref().is_none_or(has) {
+                    marks.extend(out.marks.iter().map(|mark| (mark.as_str(), vec![(stage, None)])));
+                }
                 marked.insert((stage, out.name.as_str()), marks);
             }
         }
@@ -216,17 +219,22 @@ impl DraftGraph<'_> {
         let stages = way.iter().map(|(stage, _)| *stage).chain([stage]);
         let steps: Vec<String> = stages.map(|stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
         let steps = steps.join(" -> ");
+        let condition = source.signature.outputs.iter().find_map(|out| out.marks_if.as_ref());
+        let resamples = match condition {
+            Some((param, case)) => format!("{marks} draws patches by their labels (`{param} {case}`)"),
+            None => format!("{marks} resamples"),
+        };
         let (code, message, there, hint) = match mark {
             "resampled" if draft.signature.outputs.iter().any(|out| out.ty == "embeddings") => (
                 "resampled-encoding",
                 format!("{title} gets resampled patches at `{port}`: {steps}"),
-                format!("{marks} resamples"),
+                resamples,
                 "encode the patches from before the resampling; which ones it keeps depends on their labels",
             ),
             "resampled" => (
                 "resampled-evaluation",
                 format!("{title} gets resampled patches at `{port}`: {steps}"),
-                format!("{marks} resamples"),
+                resamples,
                 "use a split from before the resampling; metrics on resampled patches are meaningless",
             ),
             "test" => (

@@ -103,6 +103,10 @@ fn stage(signature: &Signature) -> String {
                 port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and ")
             );
         }
+        if let Some((param, case)) = &port.marks_if {
+            out.truncate(out.len() - 1);
+            let _ = write!(out, " with `{param} {case}`.");
+        }
         out.push('\n');
     }
     if !signature.params.is_empty() {

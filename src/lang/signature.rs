@@ -70,6 +70,8 @@ pub struct InPort {
     pub names: Option<String>,
     /// Whether photographs of its patches are left out of the output.
     pub excludes: bool,
+    /// Whether the output is only of photographs of its patches.
+    pub restricts: bool,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -107,6 +109,8 @@ pub struct OutPort {
     pub main: bool,
     /// Marks that it adds to its data.
     pub marks: Vec<String>,
+    /// The parameter and the case with which it adds them; [`None`] if always.
+    pub marks_if: Option<(String, String)>,
     /// The parameter with the side of its patches, px.
     pub side: Option<String>,
     /// The parameter with the margin that is stored around them, px.
@@ -340,6 +344,12 @@ fn words(node: &Node, facet: &str) -> Vec<String> {
     facets.flat_map(Node::args).filter_map(NodeEntry::text).map(str::to_owned).collect()
 }
 
+/// The condition of a facet such as `marks resampled around=lesions`.
+fn condition(facet: Option<&Node>) -> Option<(String, String)> {
+    let (param, case) = facet?.props().next()?;
+    Some((param.text.clone(), case.text()?.to_owned()))
+}
+
 fn flag(node: &Node, key: &str) -> Option<bool> {
     node.prop(key).and_then(|entry| if let Scalar::Bool(flag) = entry.value { Some(flag) } else { None })
 }
@@ -401,7 +411,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional", "excludes"], &["doc", "refuses", "names"], diags);
+    known(node, &["type", "many", "optional", "excludes", "restricts"], &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
@@ -412,6 +422,7 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         refuses: words(node, "refuses"),
         names: argument(node.child("names")),
         excludes: flag(node, "excludes").unwrap_or(false),
+        restricts: flag(node, "restricts").unwrap_or(false),
         doc: doc(node),
         span: node.head,
     }
@@ -430,6 +441,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
         ty: known_types(node, node.prop("type").and_then(NodeEntry::text).unwrap_or_default(), diags).to_owned(),
         main: flag(node, "main").unwrap_or(false),
         marks: words(node, "marks"),
+        marks_if: condition(node.child("marks")),
         side: argument(node.child("side")),
         margin: argument(node.child("margin")),
         embeddings: argument(node.child("embeddings")),

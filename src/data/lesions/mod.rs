@@ -86,6 +86,8 @@ pub fn find(
 ) -> Result<(PhotographLesions, Vec<Vec<PixelPolygon>>), StageError> {
     let mut photograph = Photograph::default();
     let digest = opened.photograph(&mut photograph)?;
+    let masks =
+        (0..opened.classes.len()).map(|k| opened.annotation(k, &photograph)).collect::<Result<Vec<_>, StageError>>()?;
     let disc = match disc.map(|disc| disc.annotation(0, &photograph)).transpose()? {
         Some(Annotation::Mask(mask)) => Some(PixelSet::new(runs(mask.bits()), photograph.height)),
         Some(Annotation::Absent | Annotation::Unknown) | None => None,
@@ -95,30 +97,44 @@ pub fn find(
         let edge = x.min(y).min(photograph.width as f64 - x).min(photograph.height as f64 - y);
         background.distance([x, y]).map_or(edge, |distance| distance.min(edge))
     };
-    let mut found = PhotographLesions {
-        photograph: name.to_owned(),
-        digest,
-        patient: opened.facts.patient.clone(),
-        size: [photograph.width as u32, photograph.height as u32],
-        scale: opened.facts.scale,
-        classes: Vec::new(),
-        lesions: Vec::new(),
-    };
-    let mut outlines = Vec::new();
-    for (class, class_name) in opened.classes.iter().enumerate() {
-        let annotation = opened.annotation(class, &photograph)?;
-        found.classes.push((class_name.clone(), !matches!(annotation, Annotation::Unknown)));
-        let Some(mask) = annotation.mask() else { continue };
-        for (component, number) in components(&runs(mask.bits()), Connectivity::Eight).iter().zip(1..) {
-            let mut lesion = measured(component, mask);
-            (lesion.class, lesion.number) = (class, number);
-            lesion.rim = rim(lesion.centre) as f32;
-            lesion.disc = disc.as_ref().and_then(|disc| disc.distance(lesion.centre)).map(|distance| distance as f32);
-            found.lesions.push(lesion);
-            outlines.push(polygons(component));
-        }
+    let (mut found, components) = PhotographLesions::of_masks(name, digest, opened, &photograph, &masks);
+    for lesion in &mut found.lesions {
+        lesion.rim = rim(lesion.centre) as f32;
+        lesion.disc = disc.as_ref().and_then(|disc| disc.distance(lesion.centre)).map(|distance| distance as f32);
     }
-    Ok((found, outlines))
+    Ok((found, components.iter().map(|component| polygons(component)).collect()))
+}
+
+impl PhotographLesions {
+    /// The lesions in the masks of a decoded photograph, one per class, and the pixels of each lesion. Distances are not measured.
+    #[must_use]
+    pub fn of_masks(
+        name: &str,
+        digest: Digest,
+        opened: &OpenPhotograph<'_>,
+        photograph: &Photograph,
+        masks: &[Annotation],
+    ) -> (Self, Vec<Vec<PixelRun>>) {
+        let mut found = Self {
+            photograph: name.to_owned(),
+            digest,
+            patient: opened.facts.patient.clone(),
+            size: [photograph.width as u32, photograph.height as u32],
+            scale: opened.facts.scale,
+            classes: Vec::new(),
+            lesions: Vec::new(),
+        };
+        let mut all = Vec::new();
+        for (class, (class_name, annotation)) in opened.classes.iter().zip(masks).enumerate() {
+            found.classes.push((class_name.clone(), !matches!(annotation, Annotation::Unknown)));
+            let Some(mask) = annotation.mask() else { continue };
+            for (component, number) in components(&runs(mask.bits()), Connectivity::Eight).into_iter().zip(1..) {
+                found.lesions.push(LesionComponent { class, number, ..measured(&component, mask) });
+                all.push(component);
+            }
+        }
+        (found, all)
+    }
 }
 
 /// Area, box and centre of a component of `mask`; the rest is empty.

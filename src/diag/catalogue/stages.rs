@@ -203,6 +203,16 @@ pub(super) const PAGES: &[Page] = &[
     ),
     // Patches and splits.
     found(
+        "other-lesions",
+        "`extract` gets lesions at `lesions` that are not those of the photographs that it cuts, or does not use them.",
+        "Find lesions in the photographs at `from`, after the same `preprocess`, and use `around lesions`.",
+    ),
+    found(
+        "few-healthy",
+        "With `around lesions`, fewer healthy patches were found than asked for: lesions leave too little space between them.",
+        "Ask for fewer, keep less distance (`keep-out`), or extract smaller patches.",
+    ),
+    found(
         "no-patches",
         "There are no patches.",
         "With `edge drop`, photographs smaller than a patch give none; a filter may also have dropped all of them.",

@@ -284,7 +284,11 @@ impl DraftGraph<'_> {
             let fits = |port: &str, ty: &String| {
                 signature.input(port).is_none_or(|port| port.types.is_empty() || port.types.contains(ty))
             };
-            let inputs = self.drafts[stage].spec.inputs.iter();
+            let restricts = |port: &str| signature.input(port).is_some_and(|port| port.restricts);
+            let connected = || self.drafts[stage].spec.inputs.iter().filter(|input| !input.from.is_empty());
+            let is_restricted = connected().any(|input| restricts(&input.port));
+            // All that is left are photographs of the patches at such a port.
+            let inputs = connected().filter(|input| !is_restricted || restricts(&input.port));
             let given = inputs.flat_map(|input| input.from.iter().map(move |reference| (&input.port, reference)));
             for (port, reference) in given {
                 let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
