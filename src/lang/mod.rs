@@ -23,6 +23,7 @@ pub mod near;
 pub mod network;
 pub mod package;
 pub mod param_type;
+pub mod port_types;
 pub mod project;
 pub mod ranking;
 pub mod remote;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::near;
 use super::param_type::{NAMES, ParamType, Range, value};
+use super::port_types::{ANY, TYPES};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
@@ -387,40 +388,6 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
         diags.push(Diag::error("signature", word.span, message).hint(hint));
     }
 }
-
-/// Types that hold labelled photographs or their patches, and pass marks on: outputs made of marked patches are marked.
-pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
-
-/// The types of ports.
-const TYPES: [&str; 15] = [
-    "photographs",
-    "lesions",
-    "patches",
-    "views",
-    "embeddings",
-    "weights",
-    "model",
-    "thresholds",
-    "predictions",
-    "maps",
-    "scores",
-    "spread",
-    "report",
-    "files",
-    "program",
-];
-
-/// Types whose outputs contain neither image data nor file names of photographs.
-const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
-
-/// Whether an output of type `ty` may contain image data or file names of photographs: a command's files may contain anything.
-#[must_use]
-pub fn may_show_photographs(ty: &str) -> bool {
-    !WITHOUT_PHOTOGRAPHS.contains(&ty)
-}
-
-/// Placeholder for an unknown type: it fits everything, so that a mistake is reported once.
-pub(super) const ANY: &str = "?";
 
 /// The types of a port as written; [`ANY`] after reporting an unknown type.
 fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a str {

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::graph::{Graph, StageId};
-use crate::lang::signature::{CARRIERS, Signature};
+use crate::lang::port_types::CARRIERS;
+use crate::lang::signature::Signature;
 use crate::lang::signatures;
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;

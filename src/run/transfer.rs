@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Host, PlanError, Project, with_engine};
-use crate::lang::signature::may_show_photographs;
+use crate::lang::port_types::may_show_photographs;
 use crate::plan::{Decision, Engine, StageId, keys};
 use crate::store::Accept;
 use crate::store::remote::{Fault, Remote, TransferMode, Uploaded, Was};

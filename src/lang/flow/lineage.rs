@@ -9,7 +9,8 @@ use super::{DraftGraph, Marked};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::ReferenceSite;
-use crate::lang::signature::{CARRIERS, InPort, Param};
+use crate::lang::port_types::CARRIERS;
+use crate::lang::signature::{InPort, Param};
 use crate::lang::spec::Input;
 use crate::lang::value::Value;
 

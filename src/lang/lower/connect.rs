@@ -8,7 +8,8 @@ use crate::lang::arguments::Argument;
 use crate::lang::draft::ReferenceSite;
 use crate::lang::fill::lower_first;
 use crate::lang::near;
-use crate::lang::signature::{ANY, InPort, OutPort, PortPurpose, Signature};
+use crate::lang::port_types::ANY;
+use crate::lang::signature::{InPort, OutPort, PortPurpose, Signature};
 use crate::lang::spec::{Input, Reference};
 use crate::syntax::{NodeEntry, Scalar};
 

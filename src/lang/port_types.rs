@@ -1,0 +1,35 @@
+//! The types of ports.
+
+/// Types that hold labelled photographs or their patches, and pass marks on: outputs made of marked patches are marked.
+pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
+
+/// The types of ports.
+pub(super) const TYPES: [&str; 15] = [
+    "photographs",
+    "lesions",
+    "patches",
+    "views",
+    "embeddings",
+    "weights",
+    "model",
+    "thresholds",
+    "predictions",
+    "maps",
+    "scores",
+    "spread",
+    "report",
+    "files",
+    "program",
+];
+
+/// Types whose outputs contain neither image data nor file names of photographs.
+const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
+
+/// Whether an output of type `ty` may contain image data or file names of photographs: a command's files may contain anything.
+#[must_use]
+pub fn may_show_photographs(ty: &str) -> bool {
+    !WITHOUT_PHOTOGRAPHS.contains(&ty)
+}
+
+/// Placeholder for an unknown type: it fits everything, so that a mistake is reported once.
+pub(super) const ANY: &str = "?";
