@@ -42,18 +42,15 @@ pub(super) fn changes(run: &RunRecord, before: Option<&RunRecord>, planned: &[(S
         return words;
     };
     let mut found = differences(run, before);
-    let reached = |name: &String| run.stages.get(name).is_some_and(|stage| stage.manifest.is_some());
-    for (name, difference) in planned.iter().filter(|(name, _)| !reached(name)) {
+    let reached = |run: &RunRecord, name: &String| run.stages.get(name).is_some_and(|stage| stage.manifest.is_some());
+    for (name, difference) in planned.iter().filter(|(name, _)| !reached(run, name)) {
         found.extend(short(base_name(name), difference).filter(|text| !found.contains(text)));
     }
-    let has = |run: &RunRecord, name: &String| run.stages.get(name).is_some_and(|stage| stage.manifest.is_some());
-    if found.is_empty()
-        && run.ended == RunOutcome::Done
-        && run.stages.keys().any(|name| has(run, name) && !has(before, name))
-    {
+    let same = found.is_empty() && run.ended == RunOutcome::Done;
+    if same && run.stages.keys().any(|name| reached(run, name) && !reached(before, name)) {
         // What it would have computed is not known, so neither is whether that has changed.
         words.push("after an unfinished run".to_owned());
-    } else if found.is_empty() && run.ended == RunOutcome::Done {
+    } else if same {
         let cached =
             run.stages.values().all(|stage| matches!(stage.became, StageOutcome::Reused | StageOutcome::Source));
         words.push(if cached { "no change, all cached" } else { "no change" }.to_owned());

@@ -69,25 +69,23 @@ struct DraftGraph<'a> {
 }
 
 impl DraftGraph<'_> {
-    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, &ReferenceSite, usize)> {
+    /// What a stage reads: the port, the reference, and the stage that it refers to.
+    fn reads(&self, stage: usize) -> impl Iterator<Item = (&str, &Reference, &ReferenceSite, usize)> {
         let draft = &self.drafts[stage];
-        draft
-            .spec
-            .inputs
-            .iter()
-            .zip(&draft.sites)
-            .flat_map(|(input, sites)| input.from.iter().zip(sites))
-            .filter_map(|(reference, place)| Some((reference, place, *self.by_name.get(reference.stage.as_str())?)))
+        let inputs = draft.spec.inputs.iter().zip(&draft.sites);
+        inputs
+            .flat_map(|(input, sites)| input.from.iter().zip(sites).map(|at| (input.port.as_str(), at)))
+            .filter_map(|(port, (from, place))| Some((port, from, place, *self.by_name.get(from.stage.as_str())?)))
+    }
+
+    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, &ReferenceSite, usize)> {
+        self.reads(stage).map(|(_, reference, place, source)| (reference, place, source))
     }
 
     /// As [`Self::references`], without those that only say on which sides photographs are.
     fn contents(&self, stage: usize) -> impl Iterator<Item = (&Reference, &ReferenceSite, usize)> {
-        let draft = &self.drafts[stage];
-        let inputs = draft.spec.inputs.iter().zip(&draft.sites);
-        inputs
-            .filter(move |(input, _)| !self.takes_sides(stage, &input.port))
-            .flat_map(|(input, sites)| input.from.iter().zip(sites))
-            .filter_map(|(reference, place)| Some((reference, place, *self.by_name.get(reference.stage.as_str())?)))
+        let reads = self.reads(stage).filter(move |(port, ..)| !self.takes_sides(stage, port));
+        reads.map(|(_, reference, place, source)| (reference, place, source))
     }
 
     /// Whether a port only says on which sides photographs are.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::graph::{Graph, StageId};
 use crate::lang::port_types::CARRIERS;
-use crate::lang::signature::Signature;
+use crate::lang::signature::{InPort, Signature};
 use crate::lang::signatures;
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
@@ -104,13 +104,15 @@ fn above<'a>(pipeline: &'a Pipeline, graph: &'a Graph, at: StageId) -> impl Iter
     read(pipeline, graph, at).filter(|(_, source, out)| carries(pipeline, *source, out)).map(|(_, source, _)| source)
 }
 
-/// What a stage reads: its port, and the stage and output at that port.
+/// What a stage reads: its port, and the stage and output at that port. Without ports that only say on which sides photographs are.
 fn read<'a>(
     pipeline: &'a Pipeline,
     graph: &'a Graph,
     at: StageId,
 ) -> impl Iterator<Item = (&'a str, StageId, &'a str)> + 'a {
-    let inputs = pipeline.stages[at.0].inputs.iter();
+    let signature = signature(&pipeline.stages[at.0]);
+    let sides = move |port: &str| signature.and_then(|signature| signature.input(port)).is_some_and(InPort::sides);
+    let inputs = pipeline.stages[at.0].inputs.iter().filter(move |input| !sides(&input.port));
     let given = inputs.flat_map(|input| input.from.iter().map(move |from| (input.port.as_str(), from)));
     given.filter_map(|(port, from)| Some((port, graph.find(&from.stage)?, from.port.as_str())))
 }

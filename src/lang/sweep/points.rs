@@ -228,8 +228,8 @@ impl Sweeper<'_, '_> {
         }
     }
 
-    /// The stages whose seeds a repeat changes; [`None`] for all. `only` names stages, each a stage, an instance of a template (all its stages), or,
-    /// if the pipeline itself has neither, a stage in the bodies of templates (in every instance).
+    /// The stages whose seeds a repeat changes; [`None`] for all. Each name is that of a stage, of an instance of a template (all its
+    /// stages), or, if the pipeline itself has neither, of a stage in the bodies of templates (in every instance).
     fn only(&mut self, pipeline: &Pipeline) -> Option<BTreeSet<String>> {
         let only = &self.reading.repeat.as_ref()?.only;
         let mut all = BTreeSet::new();

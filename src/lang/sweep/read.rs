@@ -51,7 +51,7 @@ pub(super) struct Alternative {
 /// `repeat 3`.
 pub(super) struct Repeat {
     pub(super) count: usize,
-    /// The stage whose seed changes; [`None`] for all.
+    /// The stages whose seeds change; empty for all.
     pub(super) only: Vec<NodeEntry>,
     pub(super) span: Span,
 }

@@ -188,11 +188,12 @@ fn points(
             None => groups.push((own, vec![number])),
         }
     }
-    let words = |points: &[usize]| {
-        let values = sweep.axes.iter().zip(&sweep.points[points[0]].at);
-        let values = values.filter(|(axis, _)| arguments.each || !axis.repeats);
-        values.map(|(axis, at)| format!("{}={}", axis.name, axis.values[*at])).collect::<Vec<_>>().join(",")
+    let by_axes = |at: &[usize], shown: &dyn Fn(usize) -> bool| {
+        let axes = sweep.axes.iter().enumerate().filter(|(_, axis)| arguments.each || !axis.repeats);
+        let axes = axes.filter(|(number, _)| shown(*number));
+        axes.map(|(number, axis)| format!("{}={}", axis.name, axis.values[at[number]])).collect::<Vec<_>>().join(",")
     };
+    let words = |points: &[usize]| by_axes(&sweep.points[points[0]].at, &|_| true);
     let wanted: Vec<&(Vec<usize>, Vec<usize>)> = if chosen.is_empty() {
         groups.iter().collect()
     } else {
@@ -222,13 +223,11 @@ fn points(
         }
     }
     // Points are called by the axes in which they differ.
+    let differs = |axis: usize| places.iter().any(|other| other[axis] != places[0][axis]);
     for (contender, at) in found.iter_mut().zip(&places) {
-        let axes = sweep.axes.iter().enumerate().filter(|(_, axis)| arguments.each || !axis.repeats);
-        let differ = axes.filter(|(axis, _)| places.iter().any(|other| other[*axis] != places[0][*axis]));
-        let words: Vec<String> =
-            differ.map(|(at_axis, axis)| format!("{}={}", axis.name, axis.values[at[at_axis]])).collect();
-        if !words.is_empty() {
-            contender.name = words.join(",");
+        let name = by_axes(at, &differs);
+        if !name.is_empty() {
+            contender.name = name;
         }
     }
     if !open.is_empty() {
