@@ -1,5 +1,5 @@
-//! What a word means anywhere in the standard library: parameters, cases, ports, metrics, layers, and words of other tools. A page of
-//! Markdown for `macula doc WORD`.
+//! What a word means anywhere: words of the language, parameters, cases, ports, metrics and layers of the standard library, and words of
+//! other tools. A page of Markdown for `macula doc WORD`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::describe::kinds::{KINDS, meant};
 use super::foreign::{ForeignWord, To, WORDS};
 use super::hints::{foreign, spelled};
+use super::keywords::{KEYWORDS, LANGUAGE, keywords};
 use super::manual;
 use super::near::near;
 use super::param_type::ParamType;
@@ -72,7 +73,7 @@ pub fn page(word: &str) -> Option<String> {
 #[must_use]
 pub fn nearest(word: &str) -> Option<String> {
     let of_pages = manual::names().map(str::to_owned).collect::<Vec<_>>();
-    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut names: BTreeSet<String> = KEYWORDS.iter().map(|keyword| keyword.word.to_owned()).collect();
     for signature in stdlib().signatures.iter().chain(&stdlib().templates) {
         all(&signature.params, "", &mut |path: &str, _: &Param| {
             names.extend(path.rsplit('.').next().map(str::to_owned));
@@ -88,7 +89,12 @@ pub fn nearest(word: &str) -> Option<String> {
 
 /// Every place where the word itself has a meaning.
 fn meanings(word: &str) -> Vec<Meaning> {
-    let mut found = Vec::new();
+    let of_language = keywords(word).map(|keyword| Meaning {
+        page: LANGUAGE.to_owned(),
+        written: keyword.written.to_owned(),
+        doc: format!("In {}: {}", keyword.within, in_a_sentence(keyword.doc)),
+    });
+    let mut found: Vec<Meaning> = of_language.collect();
     for signature in stdlib().signatures.iter().chain(&stdlib().templates) {
         of_signature(word, signature, &mut found);
     }
@@ -110,6 +116,12 @@ fn meanings(word: &str) -> Vec<Meaning> {
         }
     }
     found
+}
+
+/// A doc with a small first letter.
+fn in_a_sentence(doc: &str) -> String {
+    let mut letters = doc.chars();
+    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
 }
 
 fn of_signature(word: &str, signature: &Signature, found: &mut Vec<Meaning>) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::describe::page;
+use super::keywords::{self, LANGUAGE};
 use super::param_type::ParamType;
 use super::signature::{Better, Example, Param, Signature};
 use super::stdlib::stdlib;
@@ -31,7 +32,7 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
     built_in.chain([("Templates", stdlib().templates.iter().collect())]).collect()
 }
 
-/// The list of all pages: stage types by group, and networks, one line each.
+/// The list of all pages: stage types by group, networks, and the language, one line each.
 #[must_use]
 pub fn index() -> String {
     let mut out = String::new();
@@ -49,18 +50,21 @@ pub fn index() -> String {
         let doc = network.doc.as_deref().unwrap_or_default();
         let _ = writeln!(out, "  {:longest$}{}", network.spec.name, first_sentence(doc));
     }
+    let _ = writeln!(out, "\nLanguage\n  {LANGUAGE:longest$}The words of KDL files besides stages and layers");
     out
 }
 
-/// The page of a stage or of a network of the standard library.
+/// The page of a stage or of a network of the standard library, of layers, or of the language.
 #[must_use]
 pub fn page(name: &str) -> Option<String> {
     let all = stdlib();
     if let Some(signature) = all.signatures.iter().chain(&all.templates).find(|signature| signature.name == name) {
         return Some(stage(signature));
     }
-    if name == LAYERS {
-        return Some(page::layers());
+    match name {
+        LAYERS => return Some(page::layers()),
+        LANGUAGE => return Some(keywords::page()),
+        _ => {}
     }
     all.networks.iter().find(|network| network.spec.name == name).map(page::network)
 }
@@ -69,7 +73,7 @@ pub fn page(name: &str) -> Option<String> {
 pub fn names() -> impl Iterator<Item = &'static str> {
     let networks = stdlib().networks.iter().map(|network| network.spec.name.as_str());
     let stages = stdlib().signatures.iter().chain(&stdlib().templates);
-    stages.map(|signature| signature.name.as_str()).chain(networks).chain([LAYERS])
+    stages.map(|signature| signature.name.as_str()).chain(networks).chain([LAYERS, LANGUAGE])
 }
 
 fn stage(signature: &Signature) -> String {

@@ -14,6 +14,7 @@ mod flow;
 pub mod foreign;
 pub mod hints;
 pub mod index;
+pub mod keywords;
 mod load;
 pub mod lookup;
 mod lower;

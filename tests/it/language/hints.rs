@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use macula::lang::foreign::{To, WORDS};
 use macula::lang::hints::{foreign, spelled};
+use macula::lang::keywords::KEYWORDS;
 use macula::lang::signature::Signature;
 use macula::lang::{describe, lookup, stdlib};
 
@@ -191,6 +192,25 @@ fn set_names_the_stages_that_have_the_parameter() {
     assert!(load(&sweep).1.iter().any(|diag| diag.hint.as_deref() == Some("write `over classifier.epochs …`")));
 }
 
+/// The page on the language has no word that the documentation never uses as it is written there.
+#[test]
+fn words_of_the_language_are_documented() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/language.md")).expect("the page of the language");
+    let starts: BTreeSet<&str> =
+        page.split(['\n', '{', ';', '`']).filter_map(|part| part.split_whitespace().next()).collect();
+    for keyword in KEYWORDS {
+        assert!(
+            keyword.written.split_whitespace().any(|part| part.contains(keyword.word)) && keyword.doc.ends_with('.')
+        );
+        let first = keyword.written.split_whitespace().next().expect("a word");
+        assert!(starts.contains(first), "`{first}` begins nothing in docs/language.md");
+    }
+    let sweep = format!("{}sweep s {{\n    WORD\n}}\n", training(""));
+    let hint = load(&sweep.replace("WORD", "zipp")).1;
+    assert!(hint.iter().any(|diag| diag.hint.as_deref() == Some("did you mean `zip`?")), "{hint:?}");
+}
+
 #[test]
 fn doc_finds_parameters_cases_metrics_layers_and_words() {
     let page = |word: &str| lookup::page(word).unwrap_or_else(|| panic!("`macula doc {word}`"));
@@ -203,6 +223,12 @@ fn doc_finds_parameters_cases_metrics_layers_and_words() {
     assert!(page("padding").contains("| `layers` | `conv padding=…` |"));
     assert!(page("repro").contains("- From DVC: use `macula run`."));
     assert!(page("RandomHorizontalFlip").contains("use `flip horizontal=…` in the `augment` stage (the probability)."));
+    let repeat = page("repeat");
+    assert!(repeat.contains("| `language` | `repeat TIMES NAME { … }` | In a network: repeats its layers"), "{repeat}");
+    assert!(repeat.contains("| `language` | `repeat TIMES only=STAGE` | In a sweep: runs every point"), "{repeat}");
+    for word in ["wide", "half", "auxiliary", "zip", "sweep", "pipeline", "seed", "ensemble", "embedding"] {
+        assert!(page(word).len() > word.len() + 20, "`macula doc {word}`");
+    }
     assert_eq!(lookup::page("bananas"), None);
     assert_eq!(lookup::nearest("epocs").as_deref(), Some("epochs"));
     assert_eq!(lookup::nearest("trian").as_deref(), Some("train"));
