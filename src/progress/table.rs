@@ -113,7 +113,8 @@ impl Grid {
         let mut out = String::new();
         let margin = " ".repeat(self.indent);
         if !self.title.is_empty() {
-            let _ = writeln!(out, "{margin}{}", shown::line(&self.title));
+            let title = paragraph(&shown::line(&self.title), width.saturating_sub(self.indent), 2);
+            title.lines().for_each(|line| out.push_str(&format!("{margin}{line}\n")));
         }
         if self.rows.is_empty() {
             let _ = writeln!(out, "{margin}(no rows)");
