@@ -31,7 +31,7 @@ impl<'a> NetworkReader<'a> {
         if InputKind::named(&name).is_none() {
             // Any other name is that of embeddings, unless it looks like a slip.
             if let Some(near) = near::near(&name, all().map(InputKind::name)) {
-                let hint = format!("did you mean `{near}`? the name of embeddings must be less like it");
+                let hint = format!("did you mean `{near}`? embeddings need a name that differs more from it");
                 return self.error("unknown-name", span, format!("unknown input `{name}`"), hint);
             }
             if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter)) {

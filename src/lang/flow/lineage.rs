@@ -157,7 +157,7 @@ impl DraftGraph<'_> {
                     format!("trained here, at `{data}`"),
                 )
             };
-            let hint = "select on data that was not used for training, such as `valid`; on training data the last epoch and the boldest thresholds look best";
+            let hint = "select on data that was not used for training, such as `valid`; on training data the last epoch looks best, and thresholds look better than they are";
             let found = Diag::error("fitted-on", place.span, message);
             let found = if here.span == place.span { found } else { found.also(here.span, there) };
             diags.push(super::in_bodies(found.hint(hint), draft));
