@@ -56,12 +56,7 @@ pub const KEYWORDS: &[Keyword] = &[
         "use \"FILE.kdl\" as=ALIAS",
         "Imports stages and networks of another file; with `as=`, under `ALIAS.NAME`.",
     ),
-    of(
-        FILE,
-        "doc",
-        "doc \"Text.\"",
-        "Describes what it stands in: a pipeline, a stage, a port, a parameter, a network, a sweep.",
-    ),
+    of(FILE, "doc", "doc \"Text.\"", "Describes the pipeline, stage, port, parameter, network or sweep around it."),
     of(
         PIPELINE,
         "seed",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::loader::PixelBatch;
 use super::metrics::sigmoid;
 use super::objective::Targets;
-use crate::stage::{Params, StageError, Warning};
+use crate::stage::{Params, StageError};
 
 /// Test-time augmentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,19 +72,6 @@ impl Tta {
         }
         Ok(sums.into_iter().map(|sum| sum / self.views() as f64).collect())
     }
-
-    /// Warning if thresholds were tuned on scores with another test-time augmentation than these.
-    #[must_use]
-    pub fn differs(self, tuned: Self) -> Option<Warning> {
-        (tuned != self).then(|| Warning {
-            code: "tta-differs".to_owned(),
-            text: format!(
-                "the thresholds were tuned with `tta {}`, but the scores here are with `tta {}`: set the same in `threshold-tune`",
-                tuned.name(),
-                self.name()
-            ),
-        })
-    }
 }
 
 /// Batch in one of eight orientations: `view` is the sum of 1 for a left-right flip, 2 for a top-bottom flip, and 4 for swapping rows and
@@ -134,12 +121,5 @@ mod tests {
             seen.insert(ours.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
         }
         assert_eq!(seen.len(), 8);
-    }
-
-    #[test]
-    fn thresholds_of_other_scores_are_warned_of() {
-        assert!(Tta::None.differs(Tta::None).is_none() && Tta::Dihedral.differs(Tta::Dihedral).is_none());
-        let warning = Tta::Dihedral.differs(Tta::None).expect("a warning");
-        assert!(warning.text.contains("tuned with `tta none`, but the scores here are with `tta dihedral`"));
     }
 }

@@ -42,18 +42,15 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
     let criterion = tuned.as_ref().map(|tuned| tuned.criterion);
     let scoring = Scoring::from_params(ctx.params)?;
-    let differs = tuned.as_ref().and_then(|tuned| scoring.tta.differs(tuned.tta));
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let zero = zero_division(ctx.params)?;
     let (judged, target) = scored(ctx, &set, scoring)?;
-    let from_model = ctx.inputs.optional("model").is_some();
     let tuned = tuned.as_deref().zip(criterion);
     let mut scores = evaluate(&judged, tuned.map(|(thresholds, _)| thresholds), zero, &ctx.streams);
     if ctx.params.flag("within-photograph")? {
         scores.within_photograph = Some(judged.within_photograph());
     }
-    let mut outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
-    outcome.summary.warnings.extend(differs.filter(|_| from_model));
+    let outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
     Ok(Outcome { target, ..outcome })
 }
 

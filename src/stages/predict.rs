@@ -33,14 +33,12 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
     let scoring = Scoring::from_params(ctx.params)?;
-    let differs = tuned.as_ref().and_then(|tuned| scoring.tta.differs(tuned.tta));
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let model =
         Classifier::read(ctx.inputs.one("model")?, ctx.objects)?.on(inference::device(ctx.params), ctx.progress)?;
     let scores = predict(&model, &set, ctx.objects, scoring, ctx.progress, ctx.stop)?;
     let scale = model.info.scale_warning(set.info.scale, "patches");
-    let mut outcome = predicted(&judged(&set, scores)?, tuned.as_deref(), scale, ctx.objects)?;
-    outcome.summary.warnings.extend(differs);
+    let outcome = predicted(&judged(&set, scores)?, tuned.as_deref(), scale, ctx.objects)?;
     Ok(Outcome { target: Some(model.target()), ..outcome })
 }
 

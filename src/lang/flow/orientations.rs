@@ -1,5 +1,4 @@
-//! Scores and thresholds of different test-time augmentation, where they come as predictions: a stage that scores patches itself reports it
-//! when it runs.
+//! Scores and thresholds of different test-time augmentation.
 
 use std::collections::BTreeSet;
 
@@ -20,12 +19,10 @@ impl DraftGraph<'_> {
             let scores: Vec<(usize, &ReferenceSite)> = self.read(stage, "predictions").collect();
             let of_scores = self.of_all(&scores);
             let thresholds: Vec<(usize, &ReferenceSite)> = self.read(stage, "thresholds").collect();
-            // With a model, the stage compares them itself, unless the thresholds were tuned on predictions.
             let own = if scores.is_empty() { self.own(stage) } else { of_scores.clone() };
             for (source, place) in &thresholds {
-                let by_model = scores.is_empty() && self.read(*source, "predictions").next().is_none();
                 let tuned = self.augmentation(*source);
-                if let (false, Some(used), Some(tuned)) = (by_model, one(&own), one(&tuned))
+                if let (Some(used), Some(tuned)) = (one(&own), one(&tuned))
                     && used != tuned
                 {
                     let message =

@@ -297,7 +297,7 @@ fn another_cut_is_kept_from_the_test_by_the_same_sides() {
 }
 
 #[test]
-fn scores_of_another_augmentation_are_reported_where_they_come_as_predictions() {
+fn thresholds_of_another_augmentation_are_reported() {
     let scored = |valid: &str, test: &str| {
         format!(
             "{TRAIN}predict on-valid {{ model model; data folds.valid; tta {valid} }}\n\
@@ -309,6 +309,21 @@ fn scores_of_another_augmentation_are_reported_where_they_come_as_predictions() 
     };
     for (why, expected, stages) in [
         ("the same", 0, "eval scores { predictions on-test; thresholds cuts; data folds.test }"),
+        (
+            "maps by another model's thresholds",
+            1,
+            "heat-map maps { model model; thresholds cuts; from eyes; only folds.test }",
+        ),
+        (
+            "thresholds by the model",
+            1,
+            "threshold-tune tuned { model model; data folds.valid; tta dihedral }\neval scores { model model; thresholds tuned; data folds.test }",
+        ),
+        (
+            "both by the model",
+            0,
+            "threshold-tune tuned { model model; data folds.valid; tta dihedral }\neval scores { model model; thresholds tuned; data folds.test; tta dihedral }",
+        ),
         ("by the model", 0, "eval scores { model model; thresholds cuts; data folds.test; tta dihedral }"),
         ("by the model as it is", 1, "eval scores { model model; thresholds cuts; data folds.test }"),
         ("another one", 1, "eval scores { predictions plain; thresholds cuts; data folds.test }"),
