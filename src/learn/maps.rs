@@ -1,5 +1,6 @@
 //! Heat maps: scores of the patches of a photograph, and metrics of the cells against lesion masks. Knows no pictures.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,25 +13,54 @@ use super::model::{Classifier, Scoring};
 use super::objective::Targets;
 use crate::base::Digest;
 use crate::data::decode::Photograph;
+use crate::data::embeddings::JoinedEmbeddings;
 use crate::data::heat::ScoreMap;
 use crate::data::patches::Label;
 use crate::stage::{Progress, StageError, Stop};
 use crate::store::{Objects, Tree};
 
-/// Scores (N x C) of the patches at `places`, in their order. `joined` is what the model reads of the whole photograph, in the order of the
-/// names of its inputs. The next batch is cut while one is computed.
+/// Scores (N x C) of the patches at `places`, in their order: the means over the models, which have the same classes. `joined` is what the
+/// models read of the whole photograph, by the names of their inputs. The next batch is cut while one is computed.
 ///
 /// # Errors
 /// [`StageError::Input`] if a score is NaN, [`StageError::Stopped`].
 pub fn scores(
+    models: &[Classifier],
+    photograph: &Photograph,
+    places: &[(usize, usize)],
+    joined: &BTreeMap<String, Vec<f32>>,
+    scoring: Scoring,
+    stop: &Stop,
+) -> Result<Vec<f64>, StageError> {
+    let mut means: Vec<f64> = Vec::new();
+    for model in models {
+        let scores = scores_of(model, photograph, places, joined, scoring, stop)?;
+        if means.is_empty() {
+            means = scores;
+        } else {
+            means.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+        }
+    }
+    if models.len() > 1 {
+        means.iter_mut().for_each(|sum| *sum /= models.len() as f64);
+    }
+    Ok(means)
+}
+
+/// As [`scores`], by one model.
+fn scores_of(
     model: &Classifier,
     photograph: &Photograph,
     places: &[(usize, usize)],
-    joined: &[Vec<f32>],
+    joined: &BTreeMap<String, Vec<f32>>,
     scoring: Scoring,
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
     let (sides, values) = (model.info.sides(), model.info.normalisation.tables());
+    let of_input = |input: &JoinedEmbeddings| {
+        joined.get(&input.name).ok_or_else(|| StageError::Bug(format!("no embedding as `{}`", input.name)))
+    };
+    let joined: Vec<&Vec<f32>> = model.info.embeddings.iter().map(of_input).collect::<Result<_, _>>()?;
     let pieces: Vec<_> = places.chunks(scoring.batch.max(1)).collect();
     let mut all = Vec::with_capacity(places.len() * model.info.classes.len());
     let mut take = |batch: &PixelBatch| -> Result<(), StageError> {
@@ -50,25 +80,26 @@ pub fn scores(
     Ok(all)
 }
 
-/// Model that was requested last.
-static HELD: LastUsed<(Digest, DeviceRequest), Classifier> = LastUsed::new();
+/// Models that were requested last.
+static HELD: LastUsed<(Vec<Digest>, DeviceRequest), Vec<Classifier>> = LastUsed::new();
 
-/// Model in `tree`. The last one is cached: a map stage requests the same model for every photograph, from several threads.
+/// Models in `trees`. The last ones are cached: a map stage requests the same models for every photograph, from several threads.
 ///
 /// # Errors
 /// As [`Classifier::read`].
 pub fn held(
-    tree: &Tree,
+    trees: &[Tree],
     objects: &Objects,
     device: DeviceRequest,
     progress: &dyn Progress,
-) -> Result<Arc<Classifier>, StageError> {
-    HELD.get((tree.digest(), device), device, || {
+) -> Result<Arc<Vec<Classifier>>, StageError> {
+    let open = |tree: &Tree| {
         let model = Classifier::read(tree, objects)?.on(device, progress)?;
         // A first batch folds the batch norms now, not while other threads wait for it.
         model.warm_up()?;
         Ok(model)
-    })
+    };
+    HELD.get((trees.iter().map(Tree::digest).collect(), device), device, || trees.iter().map(open).collect())
 }
 
 /// Frees the model that was requested last, and its memory on a GPU, for the stages that follow.

@@ -1,7 +1,7 @@
-//! `heat-map`: maps of a classifier's scores over photographs, one item per photograph. Cells and overlays are in
+//! `heat-map`: maps of a classifier's scores, or of the mean of several, over photographs, one item per photograph. Cells and overlays are in
 //! [`crate::data::heat`], scores and metrics in [`crate::learn::maps`], the summary in [`crate::report::maps`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::inference::{self, EMBEDDINGS, narrowed};
 use crate::data::black_filter::BlackFilter;
@@ -19,12 +19,11 @@ use crate::learn::gpu::is_approximate;
 use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, release, scores};
 use crate::learn::model::{Classifier, ModelInfo, Scoring};
 use crate::learn::model_inputs::{assigned, control_warning, give, read_given};
-use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
 use crate::stage::{
     Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Narrow, Outcome, Params, ReadPart, StageError,
-    Tolerance, Warning, Work,
+    Tolerance, Warning, Work, combined_target,
 };
 use crate::store::{Objects, Tree};
 
@@ -70,8 +69,9 @@ fn inputs_named(params: &Params) -> Vec<String> {
 /// Of the embeddings, maps read those of the mapped photographs that the model has inputs for; of `only`, none.
 fn read_by_maps(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<ReadPart>, StageError> {
     let mut parts = narrowed(inputs, &["only"], &BTreeSet::new());
-    let (info, given) = (Classifier::info(inputs.one("model")?, objects)?, inputs.many("embeddings"));
+    let given = inputs.many("embeddings");
     // A mistake is reported when the items are listed.
+    let Ok(info) = models(inputs, objects) else { return Ok(parts) };
     let Ok(places) = assigned(&info, &inputs_named(params), given.len()) else { return Ok(parts) };
     let only: Option<BTreeSet<&str>> = inputs.optional("only").map(|tree| photographs(tree).collect());
     let mapped: BTreeSet<String> = item::names(inputs.one("from")?, objects)?.into_iter().collect();
@@ -91,8 +91,8 @@ fn read_by_maps(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<V
 }
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
-    let (model, from) = (ctx.inputs.one("model")?, ctx.inputs.one("from")?);
-    let info = Classifier::info(model, ctx.objects)?;
+    let from = ctx.inputs.one("from")?;
+    let info = models(ctx.inputs, ctx.objects)?;
     fits(ctx, &info)?;
     let thresholds = match ctx.inputs.optional("thresholds") {
         Some(tree) => {
@@ -107,15 +107,62 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let embeddings = read_given(&info, &inputs_named(ctx.params), ctx.inputs.many("embeddings"), ctx.objects)?;
     give(&mut items, &embeddings, ctx.objects)?;
     for item in &mut items {
-        for name in MODEL {
-            let missing = || StageError::Bug(format!("a model without `{name}`"));
-            item.tree.insert(format!("model/{name}"), *model.get(name).ok_or_else(missing)?);
+        for (at, model) in ctx.inputs.many("model").iter().enumerate() {
+            for name in MODEL {
+                let missing = || StageError::Bug(format!("a model without `{name}`"));
+                let file = format!("{}{name}", folder(at));
+                item.tree.insert(file, *model.tree.get(name).ok_or_else(missing)?);
+            }
         }
         if let Some(entry) = thresholds {
             item.tree.insert(THRESHOLDS, entry);
         }
     }
     Ok(items)
+}
+
+/// Folder of a model within an item, by its position at the port.
+fn folder(at: usize) -> String {
+    if at == 0 { "model/".to_owned() } else { format!("model-{}/", at + 1) }
+}
+
+fn models(inputs: &Inputs, objects: &Objects) -> Result<ModelInfo, StageError> {
+    let infos = inputs.many("model").iter().map(|named| Classifier::info(&named.tree, objects));
+    combined(infos.collect::<Result<_, _>>()?)
+}
+
+/// The first of several models whose scores are averaged, with the embeddings that any of them reads.
+///
+/// # Errors
+/// `models-differ` if their scores cannot be averaged.
+pub fn combined(infos: Vec<ModelInfo>) -> Result<ModelInfo, StageError> {
+    let mut infos = infos.into_iter();
+    let mut info = infos.next().ok_or_else(|| StageError::Bug("no model".to_owned()))?;
+    for other in infos {
+        let differ = |what: String| {
+            let hint = "the scores of several models are averaged: use models of the same classes, patches and inputs";
+            StageError::input("models-differ", format!("the models differ: {what}")).hint(hint).field("model")
+        };
+        if other.classes != info.classes {
+            let (one, two) = (info.classes.join(" "), other.classes.join(" "));
+            return Err(differ(format!("classes `{one}` and `{two}`")));
+        }
+        if (other.size, other.scale) != (info.size, info.scale) {
+            let of = |info: &ModelInfo| format!("patches of {} px at 1/{}", info.size, info.scale);
+            return Err(differ(format!("{} and {}", of(&info), of(&other))));
+        }
+        for joined in other.embeddings {
+            match info.embeddings.iter().find(|known| known.name == joined.name) {
+                Some(known) if *known != joined => {
+                    return Err(differ(format!("embeddings `{}` of two kinds", joined.name)));
+                }
+                Some(_) => {}
+                None => info.embeddings.push(joined),
+            }
+        }
+    }
+    info.embeddings.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(info)
 }
 
 /// Rejects classes that the model does not have, and photographs of other lesions.
@@ -152,31 +199,34 @@ fn mapped(ctx: &Ctx, info: &ModelInfo) -> Result<Vec<usize>, StageError> {
 /// Map of one photograph: `scores.safetensors`, `map.json`, `patches.parquet`, `overlay.png`, and an image of each class's cells.
 fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     ctx.stop.check()?;
-    let mut files = Tree::default();
-    for (name, entry) in item.tree.under("model/") {
-        files.insert(name, *entry);
+    let mut trees = Vec::new();
+    for at in 0..ctx.inputs.many("model").len() {
+        let mut files = Tree::default();
+        item.tree.under(&folder(at)).for_each(|(name, entry)| files.insert(name, *entry));
+        trees.push(files);
     }
-    let model = held(&files, ctx.objects, inference::device(ctx.params), ctx.progress)?;
+    let models = held(&trees, ctx.objects, inference::device(ctx.params), ctx.progress)?;
+    let info = &models.first().ok_or_else(|| StageError::Bug("no model".to_owned()))?.info;
     let thresholds: Option<Vec<f64>> = match ctx.objects.read_in(&item.tree, THRESHOLDS)? {
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?),
         None => None,
     };
-    let classes = mapped(ctx, &model.info)?;
+    let classes = mapped(ctx, info)?;
     let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
     let mut photograph = Photograph::default();
     opened.photograph(&mut photograph)?;
-    let cover = cover(ctx, &model.info, &photograph, &item.name)?;
+    let cover = cover(ctx, info, &photograph, &item.name)?;
     let black = BlackFilter { below: ctx.params.real("black.below")?, fraction: ctx.params.real("black.share")? };
     let (places, left_out) = visible(&photograph, &cover, black);
     let joined = JoinedEmbeddings::read_all(&item.tree, ctx.objects)?;
-    let joined: Vec<Vec<f32>> =
-        joined.iter().map(|one| one.values(&item.name, &item.tree, ctx.objects)).collect::<Result<_, _>>()?;
-    let scores = scores(&model, &photograph, &places, &joined, Scoring::from_params(ctx.params)?, ctx.stop)?;
-    let chosen: Vec<f64> = scores
-        .chunks_exact(model.info.classes.len())
-        .flat_map(|scores| classes.iter().map(|&class| scores[class]))
-        .collect();
-    let names: Vec<String> = classes.iter().map(|&class| model.info.classes[class].clone()).collect();
+    let joined: BTreeMap<String, Vec<f32>> = joined
+        .iter()
+        .map(|one| Ok((one.name.clone(), one.values(&item.name, &item.tree, ctx.objects)?)))
+        .collect::<Result<_, StageError>>()?;
+    let scores = scores(&models, &photograph, &places, &joined, Scoring::from_params(ctx.params)?, ctx.stop)?;
+    let chosen: Vec<f64> =
+        scores.chunks_exact(info.classes.len()).flat_map(|scores| classes.iter().map(|&class| scores[class])).collect();
+    let names: Vec<String> = classes.iter().map(|&class| info.classes[class].clone()).collect();
     let known =
         names.iter().map(|name| annotation(&opened, name, &photograph)).collect::<Result<Vec<_>, StageError>>()?;
     let map = ScoreMap {
@@ -207,7 +257,8 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
         tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
     }
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
-    Ok(ItemResult { tree, target: Some(model.target()) })
+    let targets: Vec<String> = models.iter().map(Classifier::target).collect();
+    Ok(ItemResult { tree, target: Some(combined_target(targets.iter().map(String::as_str))) })
 }
 
 /// Table of the scored patches, in the format of predictions: `photograph`, `x`, `y`, and `score.K` of each class.
@@ -265,7 +316,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     if inference::device(ctx.params).may_be_gpu() {
         release();
     }
-    let info = Classifier::info(ctx.inputs.one("model")?, ctx.objects)?;
+    let info = models(ctx.inputs, ctx.objects)?;
     let classes: Vec<String> = mapped(ctx, &info)?.into_iter().map(|class| info.classes[class].clone()).collect();
     let (mut tree, mut maps, mut photographs) = (Tree::default(), Vec::new(), Vec::new());
     for (item, result) in results {
@@ -291,9 +342,6 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
     let mut warnings = warnings(ctx, &info, &maps, &found);
-    if let Some(tree) = ctx.inputs.optional("thresholds") {
-        warnings.extend(Tta::from_params(ctx.params).differs(Thresholds::read(tree, ctx.objects)?.tta));
-    }
     warnings.extend(image_issues::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings), target: None })
 }

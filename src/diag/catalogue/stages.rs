@@ -56,6 +56,11 @@ pub(super) const PAGES: &[Page] = &[
         "Shrink it less. Map photographs at the scale at which the model was trained.",
     ),
     found(
+        "models-differ",
+        "The models of a heat map, whose scores are averaged, have other classes, another patch size, or other inputs.",
+        "Use models that were trained on patches cut in the same way, such as those of `train` stages that differ in `replicate` or `network`.",
+    ),
+    found(
         "no-patient",
         "The patient pattern does not match a photograph's path.",
         "Correct the pattern so that it matches every photograph, or omit `patient` to treat each photograph as its own group.",

@@ -4,9 +4,11 @@ use super::{DraftGraph, in_bodies};
 use crate::base::Span;
 use crate::base::figure::counted;
 use crate::diag::Diag;
+use crate::lang::draft::ReferenceSite;
 use crate::lang::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::signature::{InPort, OutPort};
+use crate::lang::spec::Reference;
 use crate::lang::value::Value;
 
 impl DraftGraph<'_> {
@@ -14,29 +16,33 @@ impl DraftGraph<'_> {
     pub(super) fn embeddings_of_models(&self) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
-            let takes_model = |port: &&InPort| !port.many && port.types == ["model"];
+            let takes_model = |port: &&InPort| port.types == ["model"];
             let Some(port) = draft.signature.inputs.iter().find(takes_model) else { continue };
-            let Some((trained, network, place)) = self.model(stage, &port.name) else { continue };
-            match draft.signature.inputs.iter().find_map(|port| Some((port, port.names.as_ref()?))) {
-                Some((port, names)) => diags.extend(self.given_by_port(stage, trained, network, place, (port, names))),
-                None => self.joined(stage, network, place, &mut diags),
+            for (trained, network, place) in self.trained_networks(stage, &port.name) {
+                match draft.signature.inputs.iter().find_map(|port| Some((port, port.names.as_ref()?))) {
+                    Some((port, names)) => {
+                        diags.extend(self.given_by_port(stage, trained, network, place, (port, names)));
+                    }
+                    None => self.joined(stage, network, place, &mut diags),
+                }
             }
         }
         diags
     }
 
-    /// The stage that trained the model at a port, its network, and the reference to it.
-    fn model(&self, stage: usize, port: &str) -> Option<(usize, &NetworkSpec, Span)> {
+    /// For each model at a port, the stage that trained it, its network, and the reference to it.
+    fn trained_networks(&self, stage: usize, port: &str) -> Vec<(usize, &NetworkSpec, Span)> {
         let draft = &self.drafts[stage];
-        let mut each = draft.spec.inputs.iter().zip(&draft.sites);
-        let (input, sites) = each.find(|(input, _)| input.port == port)?;
-        let (reference, place) = input.from.iter().zip(sites).next()?;
-        let trained = *self.by_name.get(reference.stage.as_str())?;
-        let network = self.drafts[trained].spec.params.values().find_map(|param| match &param.value {
-            Value::Network(network) => Some(network),
-            _ => None,
-        });
-        Some((trained, network?, place.span))
+        let each = draft.spec.inputs.iter().zip(&draft.sites).filter(|(input, _)| input.port == port);
+        let of = |(reference, place): (&Reference, &ReferenceSite)| {
+            let trained = *self.by_name.get(reference.stage.as_str())?;
+            let network = self.drafts[trained].spec.params.values().find_map(|param| match &param.value {
+                Value::Network(network) => Some(&**network),
+                _ => None,
+            });
+            Some((trained, network?, place.span))
+        };
+        each.flat_map(|(input, sites)| input.from.iter().zip(sites)).filter_map(of).collect()
     }
 
     /// An error if a stage with a port for embeddings lacks some that a model reads.
