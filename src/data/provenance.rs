@@ -56,6 +56,17 @@ impl Provenance {
         self.chosen.photographs.contains(photograph).then_some(DataUse::Chosen)
     }
 
+    /// That of several models whose scores are averaged.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (all, data) in [(&mut self.fitted, other.fitted), (&mut self.chosen, other.chosen)] {
+            all.photographs.extend(data.photographs);
+            all.patients.extend(data.patients);
+        }
+        self.weights.extend(other.weights);
+        self
+    }
+
     /// Number of photographs.
     #[must_use]
     pub fn photographs(&self) -> usize {

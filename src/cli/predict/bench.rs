@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::scorer::Member;
 use super::way::{InputEncoding, RepeatedStage, Way};
 use crate::base::{Digest, Hasher, Streams, regular};
 use crate::cli::artifact::StageArtifact;
@@ -19,13 +20,13 @@ use crate::stages;
 use crate::stages::heat_map::{HEAT_MAP, MODEL};
 use crate::store::{Entry, Objects, Tree};
 
-/// Temporary store that contains the classifier.
+/// Temporary store that contains the classifiers.
 pub(super) struct Bench {
     folder: PathBuf,
     pub(super) objects: Objects,
-    /// Description of the classifier.
+    /// Description of the classifier; of several, what they have in common.
     pub(super) info: ModelInfo,
-    /// The classifier, and its thresholds if there are any, by port of `heat-map`.
+    /// The classifiers, and their thresholds if there are any, by port of `heat-map`.
     classifier: Vec<(&'static str, Tree)>,
     /// Outputs of the stages that ran, by stage and inputs: embeddings and patches may come from the same preprocessing.
     outputs: RefCell<BTreeMap<Digest, BTreeMap<String, Tree>>>,
@@ -37,11 +38,12 @@ impl Bench {
         folder: &Path,
         loaded: &Loaded,
         info: ModelInfo,
-        model: &Tree,
+        members: &[Member],
         thresholds: Option<&Tree>,
     ) -> Result<Self, Failure> {
         let objects = Objects::open(&folder.join("objects"))?;
-        let mut classifier = vec![("model", copied(model, &loaded.store.objects, &objects)?)];
+        let model = |member: &Member| Ok(("model", copied(&member.tree, &loaded.store.objects, &objects)?));
+        let mut classifier = members.iter().map(model).collect::<Result<Vec<_>, StageError>>()?;
         if let Some(thresholds) = thresholds {
             classifier.push(("thresholds", copied(thresholds, &loaded.store.objects, &objects)?));
         }

@@ -1,8 +1,9 @@
-//! `macula predict`: scores new photographs with a pipeline's classifier, using the stages `preprocess` and `heat-map`. Nothing is
+//! `macula predict`: scores new photographs with a pipeline's classifier or the average of several, using the stages `preprocess` and `heat-map`. Nothing is
 //! stored: results go to the terminal and to `--out`.
 
 mod bench;
 mod said;
+mod scorer;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,30 +15,29 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::artifact::{self, StageArtifact};
-use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, provenance};
+use super::{Exit, Failure, PipelineArguments, amounts, load, provenance};
 use crate::base::threads;
+use crate::data::provenance::Provenance;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
-use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
-use crate::learn::model::{Classifier, ModelInfo};
+use crate::learn::model::ModelInfo;
 use crate::learn::model_inputs::control_warning;
 use crate::learn::tta::Tta;
-use crate::learn::tuning::Thresholds;
 use crate::run::Host;
-use crate::stage::{Params, StageError, Stop};
-use crate::stages::heat_map::HEAT_MAP;
+use crate::stage::Stop;
+use crate::stages::heat_map::{HEAT_MAP, combined};
 use crate::store::{Objects, StoreError, Tree};
 use bench::Bench;
-use way::{Way, way};
+use scorer::Scorer;
+use way::Way;
 
 /// The arguments of `macula predict`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// Stage that trained the classifier
+    /// Stage that trained the classifier, or the `average` of several
     stage: String,
     /// Photographs: JPEG, PNG or TIFF
     #[arg(required = true)]
@@ -56,19 +56,15 @@ pub struct Arguments {
 /// Scores new photographs.
 ///
 /// # Errors
-/// A [`Failure`] if the classifier is unknown, its preprocessing cannot be reproduced, or a photograph cannot be read.
+/// A [`Failure`] if a classifier is unknown, its preprocessing cannot be reproduced, or a photograph cannot be read.
 pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
-    let classifier = classifier(host, &loaded, &arguments.stage)?;
-    let missing = || StageError::Bug("a classifier without a model".to_owned());
-    let model = classifier.outputs.values().next().ok_or_else(missing)?;
-    let info = Classifier::info(model, &loaded.store.objects)?;
-    let way = way(&loaded.pipeline, &classifier.stage, &info.network.embeddings())?;
-    let tuned = tuned(host, &loaded, &classifier)?;
-    let tta = orientations(&loaded.pipeline, &classifier.stage.name, tuned.as_ref());
+    let Scorer { name, run, members, tta, tuned } = Scorer::find(host, &loaded, &arguments.stage)?;
+    let info = combined(members.iter().map(|member| member.info.clone()).collect())?;
+    let way = Way::common(&loaded.pipeline, &members)?;
     let names = names(&arguments.photographs)?;
     let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
-    let bench = Bench::new(folder.path(), &loaded, info, model, tuned.as_ref().map(|tuned| &tuned.tree))?;
+    let bench = Bench::new(folder.path(), &loaded, info, &members, tuned.as_ref().map(|tuned| &tuned.tree))?;
     super::run::listen(host);
     let mut scored = watched(host, &bench.stop, || {
         let photographs = names.iter().zip(&arguments.photographs);
@@ -92,16 +88,19 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Ok::<_, Failure>(scored)
     })?;
-    let provenance = provenance::of_model(host, &loaded, &classifier.stage.name);
+    let provenance = members.iter().try_fold(Provenance::default(), |all, member| {
+        Ok::<_, Failure>(all.and(provenance::of_model(host, &loaded, &member.stage.name)?))
+    });
     for (one, file) in scored.iter_mut().zip(&arguments.photographs) {
         one.seen = provenance.as_ref().ok().and_then(|known| provenance::purpose(known, &host.folder.join(file)));
     }
     let seen: Vec<_> = scored.iter().map(|one| (one.name.as_str(), one.seen)).collect();
-    provenance::say(&classifier.stage.base_name, provenance.as_ref().err(), &seen);
+    provenance::say(&name, provenance.as_ref().err(), &seen);
     let told = said::ScoreOrigin {
         file: &loaded.file,
-        stage: &classifier.stage.base_name,
-        run: classifier.run.as_deref(),
+        stage: &name,
+        members: members.iter().map(|member| member.stage.base_name.as_str()).collect(),
+        run: run.as_deref(),
         size: bench.info.size,
         classes: &bench.info.classes,
         tuned: tuned.as_ref().map(|tuned| (tuned.stage.as_str(), tuned.values.as_slice())),
@@ -116,41 +115,6 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The classifier of the current pipeline.
-fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact, Failure> {
-    let artifact = artifact::find(host, loaded, wanted)?;
-    let stage = &artifact.stage;
-    if !stage.outputs.iter().any(|output| output.ty == "model") {
-        let models = loaded.pipeline.stages.iter().filter(|stage| stage.outputs.iter().any(|out| out.ty == "model"));
-        let models: Vec<String> = models.map(|stage| format!("`{}`", stage.name)).collect();
-        let hint =
-            if models.is_empty() { "the pipeline has none".to_owned() } else { format!("use {}", models.join(", ")) };
-        let article = if stage.stage_type.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-        return Err(Failure::user(format!(
-            "`{}` is {article} `{}` stage; `macula predict` takes one classifier, a `train` stage",
-            stage.name, stage.stage_type
-        ))
-        .hint(hint));
-    }
-    if artifact.outdated {
-        let text =
-            format!("the pipeline has changed since `{}` was trained, so its preprocessing is not known", stage.name);
-        return Err(Failure::user(text)
-            .hint(format!("run `macula run {} {}` to train it with the current file", loaded.file, stage.name)));
-    }
-    Ok(artifact)
-}
-
-/// Thresholds tuned for the classifier.
-struct AppliedThresholds {
-    /// Name of the stage that tuned them.
-    stage: String,
-    /// Its result.
-    tree: Tree,
-    values: Vec<f64>,
-    tta: Tta,
-}
-
 /// What is printed about the embeddings that a classifier reads.
 fn said_embeddings<'a>(way: &'a Way, info: &'a ModelInfo) -> Vec<said::SaidEmbeddings<'a>> {
     let of = |encoding: &'a way::InputEncoding| {
@@ -159,42 +123,6 @@ fn said_embeddings<'a>(way: &'a Way, info: &'a ModelInfo) -> Vec<said::SaidEmbed
         Some(said::SaidEmbeddings { input, stage, encoder: &joined.info.description })
     };
     way.encodings.iter().filter_map(of).collect()
-}
-
-/// Test-time augmentation: that of the thresholds, or else of the first stage of the pipeline that scores patches with the classifier.
-fn orientations(pipeline: &Pipeline, classifier: &str, tuned: Option<&AppliedThresholds>) -> Tta {
-    let reads = |stage: &&StageSpec| {
-        let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
-        stage.value("tta").is_some() && models.into_iter().any(|reference| reference.stage == classifier)
-    };
-    match tuned {
-        Some(tuned) => tuned.tta,
-        None => pipeline.stages.iter().find(reads).map_or(Tta::None, |stage| Tta::from_params(&Params(stage.values()))),
-    }
-}
-
-/// Thresholds tuned for the classifier by the first such stage with a result.
-fn tuned(host: &Host, loaded: &Loaded, classifier: &StageArtifact) -> Result<Option<AppliedThresholds>, Failure> {
-    let reads = |stage: &&StageSpec| {
-        let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
-        stage.implementation == "threshold-tune"
-            && models.into_iter().any(|reference| reference.stage == classifier.stage.name)
-    };
-    for stage in loaded.pipeline.stages.iter().filter(reads) {
-        let found = match artifact::find(host, loaded, &stage.name) {
-            Ok(found) if !found.outdated => found,
-            // It was not computed, or it changed.
-            Ok(_) => continue,
-            Err(failure) if failure.exit == Exit::User => continue,
-            Err(failure) => return Err(failure),
-        };
-        let Some(tree) = found.outputs.values().next() else { continue };
-        let thresholds = Thresholds::read(tree, &loaded.store.objects)?;
-        let values = thresholds.classes.iter().map(|class| class.threshold).collect();
-        let (stage, tree) = (stage.base_name.clone(), tree.clone());
-        return Ok(Some(AppliedThresholds { stage, tree, values, tta: thresholds.tta }));
-    }
-    Ok(None)
 }
 
 /// Names of the photographs: file names without extension.

@@ -58,6 +58,8 @@ impl Scored {
 pub(super) struct ScoreOrigin<'a> {
     pub(super) file: &'a str,
     pub(super) stage: &'a str,
+    /// Stages that trained the classifiers; one unless `stage` is an average.
+    pub(super) members: Vec<&'a str>,
     pub(super) run: Option<&'a str>,
     pub(super) size: u32,
     pub(super) classes: &'a [String],
@@ -118,6 +120,10 @@ fn words(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
     let mut text = format!("`{}` of {}", told.stage, told.file);
     if let Some(run) = told.run {
         let _ = write!(text, ", trained in run {run}");
+    }
+    if told.members.len() > 1 {
+        let names: Vec<String> = told.members.iter().map(|name| format!("`{name}`")).collect();
+        let _ = write!(text, ", the mean scores of {}", names.join(", "));
     }
     let mut about = format!("patches of {} px", told.size);
     if !told.preprocess.is_empty() {
@@ -230,6 +236,7 @@ fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
     json!({
         "file": told.file,
         "stage": told.stage,
+        "members": told.members,
         "run": told.run,
         "size": told.size,
         "preprocess": told.preprocess,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::scorer::Member;
 use crate::cli::Failure;
 use crate::lang::spec::{Pipeline, Reference, StageSpec};
 use crate::lang::value::Value;
@@ -36,12 +37,46 @@ pub(super) struct InputEncoding<'a> {
     pub(super) weights: &'a Reference,
 }
 
+impl<'a> Way<'a> {
+    /// The way to what all these classifiers read.
+    ///
+    /// # Errors
+    /// A [`Failure`] if it cannot be repeated, or if photographs were prepared differently for two of them.
+    pub(super) fn common(pipeline: &'a Pipeline, members: &'a [Member]) -> Result<Self, Failure> {
+        let of = |member: &'a Member| way(pipeline, &member.stage, &member.info.network.embeddings());
+        let mut all: Option<(&str, Self)> = None;
+        for member in members {
+            let (name, own) = (member.stage.base_name.as_str(), of(member)?);
+            let Some((first, common)) = &mut all else {
+                all = Some((name, own));
+                continue;
+            };
+            let different = |what: &str| not_known(format!("`{first}` and `{name}` {what}"));
+            let names = |way: &Self| -> Vec<(String, String)> {
+                way.preprocess.iter().map(|step| (step.stage.name.clone(), step.port.to_owned())).collect()
+            };
+            let black = |way: &Self| way.black.map(StageSpec::values);
+            if names(common) != names(&own) || black(common) != black(&own) {
+                return Err(different("were trained on photographs that were prepared differently"));
+            }
+            for encoding in own.encodings {
+                match common.encodings.iter().find(|known| known.input == encoding.input) {
+                    Some(known) if known.encode.name == encoding.encode.name => {}
+                    Some(_) => {
+                        return Err(different(&format!("read embeddings of two stages as `{}`", encoding.input)));
+                    }
+                    None => common.encodings.push(encoding),
+                }
+            }
+        }
+        let mut way = all.map(|(_, way)| way).ok_or_else(|| not_known("no classifier".to_owned()))?;
+        way.encodings.sort_by(|one, other| one.input.cmp(&other.input));
+        Ok(way)
+    }
+}
+
 /// Follows the data of a training back to the source of its photographs. `inputs` are those of the network that read embeddings.
-pub(super) fn way<'a>(
-    pipeline: &'a Pipeline,
-    train: &'a StageSpec,
-    inputs: &BTreeSet<String>,
-) -> Result<Way<'a>, Failure> {
+fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec, inputs: &BTreeSet<String>) -> Result<Way<'a>, Failure> {
     let (mut preprocess, mut black, mut joins) = (Vec::new(), None, Vec::new());
     let mut step = read(pipeline, train, "data")?;
     let source = loop {

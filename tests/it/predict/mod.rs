@@ -1,6 +1,7 @@
 //! Predictions and heat maps through the binary: scores are those of `eval`, one more photograph costs one more map, and new photographs
 //! are scored like the pipeline's own.
 
+mod averages;
 mod cells;
 mod cross;
 mod maps;

@@ -13,7 +13,7 @@ fn impossible_predictions_are_refused_with_a_hint() {
     space
         .macula("predict pipeline.kdl cuts new/eye.jpg")
         .code(2)
-        .says(&["`cuts` is a `threshold-tune` stage; `macula predict` takes one classifier", "use `classifier`"]);
+        .says(&["`cuts` is a `threshold-tune` stage; `macula predict` takes a classifier", "use `classifier`"]);
     space.macula("predict pipeline.kdl clasifier new/eye.jpg").code(2).says(&["did you mean `classifier`?"]);
     space.write("other/eye.png", b"x");
     space
