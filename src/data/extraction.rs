@@ -1,4 +1,4 @@
-//! Patch extraction from one photograph into its part and shard: grid, labels, counts. Knows no stage.
+//! Patch extraction from one photograph into its part and shard: positions, labels, counts. Knows no stage.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,13 @@ use super::decode::Photograph;
 use super::grid::PatchGrid;
 use super::image_issues;
 use super::item::{Annotation, OpenPhotograph};
+use super::lesion_patches::{AnnotatedPhotograph, LesionPlacement, PlacedPatches};
+use super::lesions::{self, LesionCentre, PhotographLesions};
 use super::mask::Mask;
 use super::patch_pixels;
 use super::patches::{Health, Label, Part, PatchRow, SetInfo, mask_bytes, shard_head};
 use super::pixel_counts::PixelCounts;
+use crate::base::Digest;
 use crate::stage::StageError;
 use crate::store::{Entry, Objects, Tree};
 
@@ -26,8 +29,10 @@ const BATCH_BYTES: usize = 1 << 20;
 /// How patches are extracted and labelled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExtractionSpec {
-    /// Positions of patches.
+    /// Size of patches, and their positions unless they are placed around lesions.
     pub grid: PatchGrid,
+    /// How patches are placed around lesions; [`None`] for the grid.
+    pub around: Option<LesionPlacement>,
     /// Context kept around each patch, px.
     pub margin: usize,
     /// Whether the shard keeps the masks.
@@ -37,6 +42,13 @@ pub struct ExtractionSpec {
     /// … and at least this fraction of the patch's area.
     pub min_fraction: f64,
 }
+
+/// File of an item with the table of its lesions, if patches are placed around given ones.
+pub const LESIONS: &str = "lesions.parquet";
+
+/// File of a result with its [`PlacementCounts`](super::lesion_patches::PlacementCounts), if patches are placed around lesions; not a
+/// part of the set.
+pub const PLACED: &str = "placed.json";
 
 thread_local! {
     /// Buffer of the last photograph, reused because page faults are a large part of the cost.
@@ -72,11 +84,25 @@ fn cut_into(
         margin: rule.margin as u32,
         masks: rule.masks,
         scale,
-        resampled: false,
+        resampled: rule.around.is_some(),
         min_pixels: rule.min_pixels,
         min_fraction: rule.min_fraction,
     };
-    let places = rule.grid.places(photograph.width, photograph.height);
+    let placed = match &rule.around {
+        Some(around) => {
+            let lesions = match objects.read_in(item, LESIONS)? {
+                Some(table) => given_lesions(name, &table, &opened.classes, digest, photograph)?,
+                None => lesions::centres(&masks),
+            };
+            let (classes, masks, lesions) = (&opened.classes, &masks, &lesions);
+            Some(around.place(rule.grid.size, &AnnotatedPhotograph { photograph, digest, classes, masks, lesions }))
+        }
+        None => None,
+    };
+    let places = match &placed {
+        Some(placed) => placed.corners.clone(),
+        None => rule.grid.places(photograph.width, photograph.height),
+    };
     let mut part = Part {
         photograph: name.to_owned(),
         digest,
@@ -118,8 +144,31 @@ fn cut_into(
     let tally =
         serde_json::to_vec(&PatchTally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert("tally.json", objects.put(&tally)?);
+    if let Some(PlacedPatches { counts, .. }) = placed {
+        let counts = serde_json::to_vec(&counts).map_err(|error| StageError::Bug(error.to_string()))?;
+        tree.insert(PLACED, objects.put(&counts)?);
+    }
     image_issues::write(&opened.issues(), &mut tree, objects)?;
     Ok(tree)
+}
+
+/// Centres of the lesions in a table, after checking that they are those of this photograph.
+fn given_lesions(
+    name: &str,
+    table: &[u8],
+    classes: &[String],
+    digest: Digest,
+    photograph: &Photograph,
+) -> Result<Vec<LesionCentre>, StageError> {
+    let found = PhotographLesions::from_parquet(name, table)?;
+    let size = [photograph.width as u32, photograph.height as u32];
+    let same_classes = found.classes.iter().map(|(class, _)| class).eq(classes);
+    if found.digest != digest || found.size != size || !same_classes {
+        let text = format!("the lesions of `{name}` are those of another photograph than the one at `from`");
+        let hint = "find lesions in the photographs that are cut: after the same `preprocess`";
+        return Err(StageError::input("other-lesions", text).hint(hint).field("lesions"));
+    }
+    Ok(found.centres())
 }
 
 fn row_of(

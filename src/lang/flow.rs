@@ -220,7 +220,11 @@ impl DraftGraph<'_> {
             }
             for out in draft.signature.outputs.iter().filter(|out| CARRIERS.contains(&out.ty.as_str())) {
                 let mut marks = carried.clone();
-                marks.extend(out.marks.iter().map(|mark| (mark.as_str(), vec![(stage, None)])));
+                let has =
+                    |(param, case): &(String, String)| draft.spec.value(param) == Some(&Value::Text(case.clone()));
+                if out.marks_with.as_ref().is_none_or(has) {
+                    marks.extend(out.marks.iter().map(|mark| (mark.as_str(), vec![(stage, None)])));
+                }
                 marked.insert((stage, out.name.as_str()), marks);
             }
         }
@@ -257,30 +261,40 @@ impl DraftGraph<'_> {
         let stages = way.iter().map(|(stage, _)| *stage).chain([stage]);
         let steps: Vec<String> = stages.map(|stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
         let steps = steps.join(" -> ");
+        // Patches that were cut by their labels were not drawn from others.
+        let cut = source.signature.outputs.iter().find_map(|out| out.marks_with.as_ref());
+        let (resamples, unsampled) = match cut {
+            Some((param, case)) => (format!("{marks} cuts patches by their labels (`{param} {case}`)"), "of a grid"),
+            None => (format!("{marks} resamples"), "from before the resampling"),
+        };
         let (code, message, there, hint) = match mark {
             "resampled" if draft.signature.outputs.iter().any(|out| out.ty == "embeddings") => (
                 "resampled-encoding",
                 format!("{title} gets resampled patches at `{port}`: {steps}"),
-                format!("{marks} resamples"),
-                "encode the patches from before the resampling; which ones it keeps depends on their labels",
+                resamples,
+                format!("encode the patches {unsampled}; which ones there are depends on their labels"),
             ),
             "resampled" => (
                 "resampled-evaluation",
                 format!("{title} gets resampled patches at `{port}`: {steps}"),
-                format!("{marks} resamples"),
-                "use a split from before the resampling; metrics on resampled patches are meaningless",
+                resamples,
+                match cut {
+                    Some(_) => "use patches of a grid: a `split` of them with `like` keeps photographs on their sides",
+                    None => "use a split from before the resampling; metrics on resampled patches are meaningless",
+                }
+                .to_owned(),
             ),
             "test" => (
                 "test-in-training",
                 format!("{title} gets test patches at `{port}`: {steps}"),
                 format!("{marks} makes the test set"),
-                "training and selection must not see the test set; use `train` or `valid`",
+                "training and selection must not see the test set; use `train` or `valid`".to_owned(),
             ),
             _ => (
                 "port-type",
                 format!("{title} gets {mark} patches at `{port}`: {steps}"),
                 format!("{marks} makes them {mark}"),
-                "the port does not accept them; see `macula doc`",
+                "the port does not accept them; see `macula doc`".to_owned(),
             ),
         };
         let found = self.along(Diag::error(code, place.span, message), place, way);

@@ -144,7 +144,8 @@ impl Stray<'_> {
         let write = |text: &str| format!("write `{text}`{}", row.aside());
         match row.to {
             To::Inputs => {
-                let needed: Vec<&str> = self.signature.inputs.iter().map(|port| port.name.as_str()).collect();
+                let required = self.signature.inputs.iter().filter(|port| !port.optional);
+                let needed: Vec<&str> = required.map(|port| port.name.as_str()).collect();
                 match needed.as_slice() {
                     [] => None,
                     [one] => Some(did_you_mean(one)),

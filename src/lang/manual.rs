@@ -103,8 +103,9 @@ fn stage(signature: &Signature) -> String {
         if !port.marks.is_empty() {
             let _ = write!(
                 out,
-                " Marked as {}.",
-                port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and ")
+                " Marked as {}{}.",
+                port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and "),
+                port.when_marked()
             );
         }
         out.push('\n');

@@ -58,8 +58,11 @@ fn input(port: &InPort) -> Json {
 }
 
 fn output(port: &OutPort) -> Json {
-    let OutPort { name, ty, main, marks, side, doc, .. } = port;
-    json!({"name": name, "type": ty, "main": main, "marks": marks, "side": side, "doc": doc})
+    let OutPort { name, ty, main, marks, marks_with, side, doc, .. } = port;
+    let with = marks_with.as_ref().map(|(param, case)| json!({"param": param, "case": case}));
+    json!({
+        "name": name, "type": ty, "main": main, "marks": marks, "marks-with": with, "side": side, "doc": doc,
+    })
 }
 
 fn metric(metric: &Metric) -> Json {

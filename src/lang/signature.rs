@@ -1,15 +1,19 @@
 //! Signatures of stages: ports, and parameters with type, range, default and documentation. Those of built-in stages are in
 //! `stdlib/`; templates, users' and those of `stdlib/`, have a body of other stages instead of an implementation.
 
+mod ports;
+
 use std::collections::BTreeMap;
 
 use super::near;
 use super::param_type::{NAMES, ParamType, Range, value};
-use super::port_types::{ANY, TYPES};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Node, NodeEntry, Scalar};
+
+pub use ports::{InPort, OutPort, PortPurpose};
+use ports::{in_port, out_port};
 
 /// The signature of a stage type.
 #[derive(Clone, Debug)]
@@ -52,95 +56,6 @@ pub enum Origin {
     Library,
     /// A user's file.
     User,
-}
-
-/// What the patches at a port are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortPurpose {
-    /// They, or what is computed of them, reach the outputs.
-    Content,
-    /// Their photographs are left out of the output.
-    Exclusion,
-    /// They only say on which sides photographs are: the sets of a split, one for each output, in their order.
-    Sides,
-}
-
-/// An input port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InPort {
-    /// Its name.
-    pub name: String,
-    /// The accepted types.
-    pub types: Vec<String>,
-    /// Whether it takes several references.
-    pub many: bool,
-    /// Whether it is optional.
-    pub optional: bool,
-    /// Marks that its input must not have.
-    pub refuses: Vec<String>,
-    /// The parameter with the names of the network's inputs that its embeddings are for.
-    pub names: Option<String>,
-    /// What its patches are for.
-    pub purpose: PortPurpose,
-    /// Documentation.
-    pub doc: String,
-    /// Position of its declaration.
-    pub span: Span,
-}
-
-impl InPort {
-    /// Whether photographs of its patches are left out of the output.
-    #[must_use]
-    pub fn excludes(&self) -> bool {
-        self.purpose == PortPurpose::Exclusion
-    }
-
-    /// Whether it only says on which sides photographs are.
-    #[must_use]
-    pub fn sides(&self) -> bool {
-        self.purpose == PortPurpose::Sides
-    }
-
-    /// Whether it takes training data: possibly resampled, but never test patches.
-    #[must_use]
-    pub fn fits(&self) -> bool {
-        self.refuses("test") && !self.refuses("resampled")
-    }
-
-    /// Whether it takes data for a selection: neither resampled nor test patches.
-    #[must_use]
-    pub fn chooses(&self) -> bool {
-        self.refuses("test") && self.refuses("resampled")
-    }
-
-    /// Whether its input must not have this mark.
-    #[must_use]
-    pub fn refuses(&self, mark: &str) -> bool {
-        self.refuses.iter().any(|refused| refused == mark)
-    }
-}
-
-/// An output port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutPort {
-    /// Its name; `out` for an unnamed one.
-    pub name: String,
-    /// Its type.
-    pub ty: String,
-    /// Whether the stage's name alone refers to it.
-    pub main: bool,
-    /// Marks that it adds to its data.
-    pub marks: Vec<String>,
-    /// The parameter with the side of its patches, px.
-    pub side: Option<String>,
-    /// The parameter with the margin that is stored around them, px.
-    pub margin: Option<String>,
-    /// The parameter with the name of the embeddings that they get.
-    pub embeddings: Option<String>,
-    /// Documentation.
-    pub doc: String,
-    /// Position of its declaration.
-    pub span: Span,
 }
 
 /// A metric of a stage, such as mean average precision.
@@ -367,12 +282,6 @@ fn argument(node: Option<&Node>) -> Option<String> {
     node.and_then(|node| node.args().next()).and_then(NodeEntry::text).map(str::to_owned)
 }
 
-/// The words of a facet such as `marks resampled`.
-fn words(node: &Node, facet: &str) -> Vec<String> {
-    let facets = node.nodes().iter().filter(|child| child.name.text == facet);
-    facets.flat_map(Node::args).filter_map(NodeEntry::text).map(str::to_owned).collect()
-}
-
 fn flag(node: &Node, key: &str) -> Option<bool> {
     node.prop(key).and_then(|entry| if let Scalar::Bool(flag) = entry.value { Some(flag) } else { None })
 }
@@ -386,58 +295,6 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
         let all = props_and_children.iter().copied();
         let hint = near::hint(&word.text, all, "remove it");
         diags.push(Diag::error("signature", word.span, message).hint(hint));
-    }
-}
-
-/// The types of a port as written; [`ANY`] after reporting an unknown type.
-fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a str {
-    let Some(unknown) = types.split('|').find(|ty| !TYPES.contains(ty)) else { return types };
-    let place = node.prop("type").map_or(node.head, |entry| entry.span);
-    let message =
-        if unknown.is_empty() { "a port needs `type=`".to_owned() } else { format!("unknown type `{unknown}`") };
-    diags.push(Diag::error("unknown-name", place, message).hint(near::hint(unknown, TYPES, "")));
-    ANY
-}
-
-fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional", "excludes", "sides"], &["doc", "refuses", "names"], diags);
-    let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
-    let types = known_types(node, types, diags);
-    InPort {
-        name: node.args().next().and_then(NodeEntry::text).unwrap_or("in").to_owned(),
-        types: types.split('|').map(str::to_owned).collect(),
-        many: flag(node, "many").unwrap_or(false),
-        optional: flag(node, "optional").unwrap_or(false),
-        refuses: words(node, "refuses"),
-        names: argument(node.child("names")),
-        purpose: match (flag(node, "excludes"), flag(node, "sides")) {
-            (Some(true), _) => PortPurpose::Exclusion,
-            (_, Some(true)) => PortPurpose::Sides,
-            _ => PortPurpose::Content,
-        },
-        doc: doc(node),
-        span: node.head,
-    }
-}
-
-fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
-    // Marks and patch sizes of a template's outputs are those of its stages.
-    let (props, children) = if of_body {
-        (&["type", "main", "from"][..], &["doc"][..])
-    } else {
-        (&["type", "main"][..], &["doc", "marks", "side", "margin", "embeddings"][..])
-    };
-    known(node, props, children, diags);
-    OutPort {
-        name: node.args().next().and_then(NodeEntry::text).unwrap_or("out").to_owned(),
-        ty: known_types(node, node.prop("type").and_then(NodeEntry::text).unwrap_or_default(), diags).to_owned(),
-        main: flag(node, "main").unwrap_or(false),
-        marks: words(node, "marks"),
-        side: argument(node.child("side")),
-        margin: argument(node.child("margin")),
-        embeddings: argument(node.child("embeddings")),
-        doc: doc(node),
-        span: node.head,
     }
 }
 

@@ -47,7 +47,11 @@ pub(super) fn port(port: &InPort) -> String {
 
 /// Documentation of an output port.
 pub(super) fn output(port: &OutPort) -> String {
-    let marks = if port.marks.is_empty() { String::new() } else { format!(" Marked as {}.", port.marks.join(" and ")) };
+    let marks = if port.marks.is_empty() {
+        String::new()
+    } else {
+        format!(" Marked as {}{}.", port.marks.join(" and "), port.when_marked())
+    };
     format!("{}\n\nGives {}.{marks}", port.doc, port.ty)
 }
 

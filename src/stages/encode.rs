@@ -107,8 +107,8 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
 /// An item for each photograph that has patches. It holds their pixels and places, and no labels.
 fn items_of_patches(set: &PatchSet, except: &BTreeSet<&str>, objects: &Objects) -> Result<Vec<Item>, StageError> {
     if set.info.resampled {
-        let text = "these patches were resampled; which ones are left depends on their labels";
-        let hint = "encode the patches from before the resampling";
+        let text = "these patches were resampled or cut around lesions; which ones there are depends on their labels";
+        let hint = "encode the patches from before the resampling, or those of a grid";
         return Err(StageError::input("resampled-encoding", text).hint(hint).field("from"));
     }
     let used = set.parts.iter().filter(|part| !part.rows.is_empty() && !except.contains(part.photograph.as_str()));

@@ -1,13 +1,16 @@
-//! `extract`: cuts photographs into patches, one item per photograph.
+//! `extract`: cuts photographs into patches, on a grid or around lesions, one item per photograph.
 
 use crate::base::figure::{counted, noun, thousands};
-use crate::data::extraction::{self, ClassTally, ExtractionSpec, PatchTally, Tallies};
+use crate::data::extraction::{self, ClassTally, ExtractionSpec, LESIONS, PLACED, PatchTally, Tallies};
 use crate::data::grid::{EdgePolicy, PatchGrid};
 use crate::data::image_issues;
 use crate::data::item;
+use crate::data::lesion_patches::{LesionPlacement, PlacementCounts};
 use crate::data::patches::SetInfo;
+use crate::lang::value::Value;
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, StageError, Summary, Table, Warning, Work,
+    Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, Params, StageError, Summary, Table, Warning,
+    Work,
 };
 use crate::store::Tree;
 
@@ -18,7 +21,7 @@ pub const EXTRACT: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
-    check: None,
+    check: Some(check),
     foresee: None,
     narrow: None,
     work: Work::Map { items, one, gather, enumeration_params: &[] },
@@ -33,6 +36,7 @@ fn rule(ctx: &Ctx) -> Result<ExtractionSpec, StageError> {
         _ => EdgePolicy::Drop,
     };
     Ok(ExtractionSpec {
+        around: placement(params)?,
         grid: PatchGrid { size, stride: params.count_or_none("stride")?.unwrap_or(size), edge },
         margin: params.count("margin")?,
         masks: params.flag("masks")?,
@@ -41,8 +45,53 @@ fn rule(ctx: &Ctx) -> Result<ExtractionSpec, StageError> {
     })
 }
 
+/// How patches are placed around lesions; [`None`] for the grid.
+fn placement(params: &Params) -> Result<Option<LesionPlacement>, StageError> {
+    if !matches!(params.get("around"), Value::Text(around) if around == "lesions") {
+        return Ok(None);
+    }
+    Ok(Some(LesionPlacement {
+        per_lesion: params.count("around.per-lesion")?,
+        jitter: params.real("around.jitter")?,
+        merge: params.real("around.merge")?,
+        healthy_per_lesion_patch: params.real("around.healthy-per-lesion-patch")?,
+        healthy_per_photograph: params.count("around.healthy-per-photograph")?,
+        keep_out: params.count("around.keep-out")?,
+        seed: params.count("around.seed")? as u64,
+    }))
+}
+
+/// Rejects parameters of the grid if there is none.
+fn check(params: &Params) -> Result<(), StageError> {
+    if placement(params)?.is_none() {
+        return Ok(());
+    }
+    let drops = matches!(params.get("edge"), Value::Text(edge) if edge == "drop");
+    let of_grid = if params.count_or_none("stride")?.is_some() { Some("stride") } else { (!drops).then_some("edge") };
+    let Some(name) = of_grid else { return Ok(()) };
+    let text = format!("`{name}` is a parameter of the grid, but patches are placed around lesions");
+    let hint = format!("remove `{name}`: patches around lesions are moved to lie within the photograph");
+    Err(StageError::input("around-lesions", text).hint(hint).field(name))
+}
+
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
-    item::items(ctx.inputs.one("from")?, ctx.objects)
+    let mut items = item::items(ctx.inputs.one("from")?, ctx.objects)?;
+    let Some(lesions) = ctx.inputs.optional("lesions") else { return Ok(items) };
+    if placement(ctx.params)?.is_none() {
+        let text = "patches are cut on a grid, which does not depend on `lesions`";
+        let hint = "add `around lesions`, or remove `lesions`";
+        return Err(StageError::input("around-lesions", text).hint(hint).field("lesions"));
+    }
+    for item in &mut items {
+        let missing = || {
+            let text = format!("the set at `lesions` has no photograph `{}`", item.name);
+            let hint = "find lesions in the photographs that are cut";
+            StageError::input("other-lesions", text).hint(hint).field("lesions")
+        };
+        let entry = *lesions.get(&format!("lesions/{}.parquet", item.name)).ok_or_else(missing)?;
+        item.tree.insert(LESIONS, entry);
+    }
+    Ok(items)
 }
 
 fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
@@ -72,12 +121,15 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         margin: rule.margin as u32,
         masks: rule.masks,
         scale: scale.unwrap_or(1),
-        resampled: false,
+        resampled: rule.around.is_some(),
         min_pixels: rule.min_pixels,
         min_fraction: rule.min_fraction,
     };
     tree.insert("set.json", info.write(ctx.objects)?);
     let mut summary = summary(&classes, &total, results.len());
+    if rule.around.is_some() {
+        placed(results, &mut summary, ctx)?;
+    }
     let issues = image_issues::warnings(results, ctx.objects)?;
     // An inverted mask makes every patch positive and is reported already.
     if !issues.iter().any(|issue| issue.code == image_issues::COVERS_MOST) {
@@ -85,6 +137,36 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     }
     summary.warnings.extend(issues);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// Adds how patches were placed around lesions to the summary.
+fn placed(results: &[(Item, Tree)], summary: &mut Summary, ctx: &Ctx) -> Result<(), StageError> {
+    let mut total = PlacementCounts::default();
+    for (_, result) in results {
+        let missing = || StageError::Bug(format!("a result without `{PLACED}`"));
+        let bytes = ctx.objects.read_in(result, PLACED)?.ok_or_else(missing)?;
+        total.add(&serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?);
+    }
+    let row = |name: &str, count: u64| vec![Cell::Text(name.to_owned()), Cell::Int(count as i64)];
+    summary.tables.push(Table {
+        title: "placement".to_owned(),
+        columns: ["", "count"].map(str::to_owned).to_vec(),
+        rows: vec![
+            row("lesions", total.lesions),
+            row("centres", total.centres),
+            row("patches around them", total.around),
+            row("patches away from them", total.healthy),
+        ],
+    });
+    if total.healthy < total.healthy_wanted {
+        let text = format!(
+            "only {} of {} found away from lesions",
+            thousands(total.healthy),
+            counted(total.healthy_wanted, "healthy patch", "healthy patches")
+        );
+        summary.warnings.push(Warning { code: "few-healthy".to_owned(), text });
+    }
+    Ok(())
 }
 
 /// Warnings about classes without a negative patch.

@@ -55,6 +55,15 @@ pub struct LesionComponent {
     pub disc: Option<f32>,
 }
 
+/// Class and centre of a lesion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LesionCentre {
+    /// Index of its class.
+    pub class: usize,
+    /// Mean of its pixels' centres (x, y), px.
+    pub at: [f64; 2],
+}
+
 /// Lesions of one photograph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhotographLesions {
@@ -119,6 +128,27 @@ pub fn find(
         }
     }
     Ok((found, outlines))
+}
+
+/// Centres of the lesions in a photograph's masks, one mask per class, in the order of [`PhotographLesions::lesions`].
+#[must_use]
+pub fn centres(masks: &[Annotation]) -> Vec<LesionCentre> {
+    let of_mask = |(class, mask): (usize, &Annotation)| {
+        let found = mask.mask().map(|mask| (mask, components(&runs(mask.bits()), Connectivity::Eight)));
+        let of = move |(mask, found): (&Mask, Vec<Vec<PixelRun>>)| -> Vec<LesionCentre> {
+            found.iter().map(|pixels| LesionCentre { class, at: measured(pixels, mask).centre }).collect()
+        };
+        found.map(of).unwrap_or_default()
+    };
+    masks.iter().enumerate().flat_map(of_mask).collect()
+}
+
+impl PhotographLesions {
+    /// Centres of the lesions.
+    #[must_use]
+    pub fn centres(&self) -> Vec<LesionCentre> {
+        self.lesions.iter().map(|lesion| LesionCentre { class: lesion.class, at: lesion.centre }).collect()
+    }
 }
 
 /// Area, box and centre of a component of `mask`; the rest is empty.

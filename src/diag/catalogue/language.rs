@@ -255,9 +255,9 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "resampled-evaluation",
-        "Patches resampled by `rebalance` reach validation, threshold tuning or evaluation. Their prevalence is artificial, so precision, F1 and thresholds computed on them do not apply to real photographs.",
+        "Patches resampled by `rebalance`, or cut by `extract` with `around lesions`, reach validation, threshold tuning or evaluation. Their prevalence is artificial, so precision, F1 and thresholds computed on them do not apply to real photographs.",
         "synthetic fundus\nextract patches { from fundus }\nrebalance balanced { from patches; lesions undersample }\nsplit folds { from balanced }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }",
-        "Split first, and resample only the training set: `rebalance balanced { from folds.train }`.",
+        "Split first, and resample only the training set: `rebalance balanced { from folds.train }`. Next to patches around lesions, cut a grid for validation and testing.",
     ),
     page(
         "test-in-training",

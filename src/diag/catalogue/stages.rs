@@ -208,6 +208,21 @@ pub(super) const PAGES: &[Page] = &[
     ),
     // Patches and splits.
     found(
+        "around-lesions",
+        "`extract` gets a parameter of the grid with `around lesions`, or `lesions` without it.",
+        "Remove it, or choose the other: a grid (`around grid`) or patches centred on lesions (`around lesions`).",
+    ),
+    found(
+        "other-lesions",
+        "`extract` gets lesions of other photographs than those that it cuts.",
+        "Find lesions in the photographs at `from`, after the same `preprocess`.",
+    ),
+    found(
+        "few-healthy",
+        "With `around lesions`, fewer healthy patches were found than requested: lesions leave too little space between them.",
+        "Request fewer, keep less distance (`keep-out`), or extract smaller patches.",
+    ),
+    found(
         "no-patches",
         "There are no patches.",
         "With `edge drop`, photographs smaller than a patch give none; a filter may also have dropped all of them.",
@@ -503,8 +518,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "resampled-encoding",
-        "`encode` gets patches resampled by `rebalance`. Which ones are left depends on their labels, so the pattern of those that are missing tells labels.",
-        "Encode the patches from before the resampling.",
+        "`encode` gets patches resampled by `rebalance` or cut by `extract` with `around lesions`. Which ones there are depends on their labels, so the pattern of those that are missing tells labels.",
+        "Encode the patches from before the resampling, or those of a grid.",
     ),
     found(
         "no-grid",

@@ -4,6 +4,7 @@ mod image_files;
 mod image_issues;
 mod lab;
 mod layouts;
+mod lesion_patches;
 mod lesions;
 mod masks;
 mod patch_sets;

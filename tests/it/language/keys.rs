@@ -19,12 +19,13 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 33] = [
+const STAGES: [&str; 34] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
     "weights @imagenet { file \"weights/resnet18.pth\" }",
     "preprocess @even { from @fundus; contrast clahe clip=2.0 }",
+    "extract @centred { from @even; size 128 }",
     "extract @patches { from @even; size 128; label min-pixels=1 }",
     "filter-black @visible { from @patches }",
     "split @folds { from @visible; by image; train 0.7; valid 0.15; test 0.15 }",
@@ -251,15 +252,15 @@ fn defaults_that_are_written_out_change_no_key() {
 #[test]
 fn stages_that_move_into_a_module_keep_their_keys() {
     let before = keys_of(&load(&written(STAGES, same)), Names::Hidden);
-    let moved = ["even", "patches", "visible", "folds"];
+    let moved = ["even", "centred", "patches", "visible", "folds"];
     let body: Vec<String> =
-        STAGES[4..8].iter().map(|stage| stage.replace("@fundus", "photographs").replace('@', "")).collect();
+        STAGES[4..9].iter().map(|stage| stage.replace("@fundus", "photographs").replace('@', "")).collect();
     let module = format!(
         "stage sides {{\n in photographs type=photographs\n out train type=patches from=folds.train\n out valid type=patches from=folds.valid\n out test type=patches from=folds.test\n body {{\n{}\n}}\n}}\n",
         body.join("\n")
     );
     let rest: Vec<&str> =
-        STAGES.iter().enumerate().filter(|(at, _)| !(4..8).contains(at)).map(|(_, stage)| *stage).collect();
+        STAGES.iter().enumerate().filter(|(at, _)| !(4..9).contains(at)).map(|(_, stage)| *stage).collect();
     let name = |name: &str| if name == "folds" { "prepared".to_owned() } else { name.to_owned() };
     let text = written(rest, name).replace("seed=7 {\n", "seed=7 {\nsides prepared { photographs fundus }\n");
     let folder = tempfile::tempdir().expect("a folder");

@@ -84,7 +84,7 @@ fn its_shape_is_that_of_its_version() {
         ["name", "module", "template", "doc", "inputs", "outputs", "params", "figures", "examples"]
     );
     assert_eq!(keys(&extract["inputs"][0]), ["name", "types", "many", "optional", "refuses", "doc"]);
-    assert_eq!(keys(&extract["outputs"][0]), ["name", "type", "main", "marks", "side", "doc"]);
+    assert_eq!(keys(&extract["outputs"][0]), ["name", "type", "main", "marks", "marks-with", "side", "doc"]);
     let size = named(all(extract, "params"), "size");
     let expected = [
         "name", "type", "of", "unit", "range", "default", "optional", "keyed", "since", "replaces", "doc", "cases",
@@ -96,9 +96,18 @@ fn its_shape_is_that_of_its_version() {
         (&"px".into(), &"px".into(), &"std:stages/extract".into())
     );
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema.md")).expect("the page");
-    for field in
-        expected.iter().chain(&["module", "template", "refuses", "marks", "side", "needed", "absent", "remedy"])
-    {
+    for field in expected.iter().chain(&[
+        "module",
+        "template",
+        "refuses",
+        "follows",
+        "marks",
+        "marks-with",
+        "side",
+        "needed",
+        "absent",
+        "remedy",
+    ]) {
         assert!(page.contains(&format!("`{field}`")), "docs/schema.md says nothing of `{field}`");
     }
 }
