@@ -29,7 +29,7 @@ pub fn names(set: &Tree, objects: &Objects) -> Result<Vec<String>, StageError> {
     Ok(described(set, objects)?.photographs)
 }
 
-fn described(set: &Tree, objects: &Objects) -> Result<PhotographSet, StageError> {
+pub(super) fn described(set: &Tree, objects: &Objects) -> Result<PhotographSet, StageError> {
     let missing = || StageError::Bug("a photograph set without `set.json`".to_owned());
     let bytes = objects.read_in(set, "set.json")?.ok_or_else(missing)?;
     serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(format!("`set.json`: {error}")))
@@ -126,12 +126,44 @@ impl<'a> OpenPhotograph<'a> {
         Ok(entry.digest)
     }
 
+    /// Digest of the photograph's file.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] without a file.
+    pub fn digest(&self) -> Result<Digest, StageError> {
+        Ok(self.photograph_entry()?.1.digest)
+    }
+
     /// The mask of class `k`, checked against the decoded photograph; [`None`] if there is no such file (see
     /// [`OpenPhotograph::without_mask`]).
     ///
     /// # Errors
     /// `damaged-mask`, `mask-size` or `photograph-orientation`, naming the files; store errors.
     pub fn mask(&self, k: usize, photograph: &Photograph) -> Result<Option<Mask>, StageError> {
+        let Some((mask, shown, entry)) = self.read_mask(k)? else { return Ok(None) };
+        let size = (mask.bits().width(), mask.bits().height());
+        if size != (photograph.width, photograph.height) {
+            return Err(self.other_size(&shown, &mask, photograph)?);
+        }
+        if !self.facts.counted {
+            self.note_issues(k, &mask, &entry)?;
+        }
+        Ok(Some(mask))
+    }
+
+    /// Whether the mask of class `k` has a lesion pixel; [`None`] if the class is not annotated.
+    ///
+    /// # Errors
+    /// `damaged-mask`, naming the file; store errors.
+    pub fn has_lesion(&self, k: usize) -> Result<Option<bool>, StageError> {
+        Ok(match self.read_mask(k)? {
+            Some((mask, ..)) => Some(mask.bits().count() > 0),
+            None => (self.without_mask(k) == WithoutMask::Absent).then_some(false),
+        })
+    }
+
+    /// The mask of class `k`, its path and its file.
+    fn read_mask(&self, k: usize) -> Result<Option<(Mask, String, Entry)>, StageError> {
         let prefix = format!("mask.{}.", self.classes[k]);
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
@@ -146,14 +178,7 @@ impl<'a> OpenPhotograph<'a> {
             };
             StageError::input("damaged-mask", format!("mask `{shown}` cannot be read: {reason}")).hint(hint)
         })?;
-        let size = (mask.bits().width(), mask.bits().height());
-        if size != (photograph.width, photograph.height) {
-            return Err(self.other_size(&shown, &mask, photograph)?);
-        }
-        if !self.facts.counted {
-            self.note_issues(k, &mask, entry)?;
-        }
-        Ok(Some(mask))
+        Ok(Some((mask, shown, *entry)))
     }
 
     /// Error for a mask whose size differs from its photograph's.

@@ -99,7 +99,7 @@ fn stage(signature: &Signature) -> String {
     for port in &signature.outputs {
         let name = if port.name == "out" { "the stage's name".to_owned() } else { format!("`.{}`", port.name) };
         let main = if port.main && port.name != "out" { ", or just the stage's name" } else { "" };
-        let _ = write!(out, "- {name}{main}: {}. {}", port.ty, port.doc);
+        let _ = write!(out, "- {name}{main}: {}. {}", signature.types_in_words(port), port.doc);
         if !port.marks.is_empty() {
             let _ = write!(
                 out,

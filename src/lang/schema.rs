@@ -58,10 +58,10 @@ fn input(port: &InPort) -> Json {
 }
 
 fn output(port: &OutPort) -> Json {
-    let OutPort { name, ty, main, marks, marks_with, side, doc, .. } = port;
+    let OutPort { name, ty, follows, main, marks, marks_with, side, doc, .. } = port;
     let with = marks_with.as_ref().map(|(param, case)| json!({"param": param, "case": case}));
     json!({
-        "name": name, "type": ty, "main": main, "marks": marks, "marks-with": with, "side": side, "doc": doc,
+        "name": name, "type": ty, "follows": follows, "main": main, "marks": marks, "marks-with": with, "side": side, "doc": doc,
     })
 }
 

@@ -36,6 +36,8 @@ pub struct Signature {
     pub metrics: Vec<Metric>,
     /// Correct and incorrect examples; both are tested.
     pub examples: Vec<Example>,
+    /// The signatures with outputs of other types, if these follow an input port that takes several.
+    pub variants: Vec<Signature>,
     /// Its name in its declaration.
     pub span: Span,
 }
@@ -104,6 +106,8 @@ pub struct Param {
     /// For a stage that divides photographs: whether their sides follow from it and their names alone, if the choice with a case of its
     /// name takes that case.
     pub divides: bool,
+    /// For a stage that divides photographs: the case of a choice with which, at 0, the set of its name follows from the photographs alone.
+    pub fixes: Option<String>,
     /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
@@ -143,6 +147,20 @@ impl Signature {
             (None, [only]) => Some(only),
             (None, outputs) => outputs.iter().find(|output| output.main),
         }
+    }
+
+    /// The types that one of its outputs may have.
+    #[must_use]
+    pub fn types<'a>(&'a self, out: &'a OutPort) -> &'a [String] {
+        let followed = out.follows.as_ref().and_then(|port| self.input(port));
+        followed.map_or(std::slice::from_ref(&out.ty), |port| &port.types)
+    }
+
+    /// The types of one of its outputs in words.
+    #[must_use]
+    pub fn types_in_words(&self, out: &OutPort) -> String {
+        let types = self.types(out).join(" or ");
+        out.follows.as_ref().map_or_else(|| types.clone(), |port| format!("{types}, as at `{port}`"))
     }
 
     /// The default of every parameter, by dotted name; [`Value::None`] if it has none. For a choice, those of its default case.
@@ -191,6 +209,7 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
         params: Vec::new(),
         metrics: Vec::new(),
         examples: Vec::new(),
+        variants: Vec::new(),
         span,
     };
     for child in node.nodes() {
@@ -233,7 +252,20 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
         let found = Diag::error("duplicate-name", span, format!("two of its ports or parameters are named `{name}`"));
         diags.push(found.hint("rename one of them"));
     }
+    signature.variants = variants(&signature);
     (Some(signature), diags)
+}
+
+/// The signatures with outputs of the other types of the port that these follow.
+fn variants(signature: &Signature) -> Vec<Signature> {
+    let followed = signature.outputs.iter().find_map(|out| Some((signature.input(out.follows.as_ref()?)?, &out.ty)));
+    let Some((port, own)) = followed else { return Vec::new() };
+    let of_type = |ty: &String| {
+        let mut variant = signature.clone();
+        variant.outputs.iter_mut().filter(|out| out.follows.is_some()).for_each(|out| out.ty.clone_from(ty));
+        variant
+    };
+    port.types.iter().filter(|ty| *ty != own).map(of_type).collect()
 }
 
 /// The body of a template, and the source of each output.
@@ -316,7 +348,7 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "divides"];
+    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "divides", "fixes"];
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
             let message = "a `param` is not declared with `=`";
@@ -378,6 +410,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         keyed: flag(node, "keyed").unwrap_or(true),
         replaces: node.prop("replaces").and_then(NodeEntry::text).map(str::to_owned),
         divides: flag(node, "divides").unwrap_or(false),
+        fixes: node.prop("fixes").and_then(NodeEntry::text).map(str::to_owned),
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };

@@ -16,7 +16,7 @@ pub(super) fn signature(signature: &Signature) -> String {
     }
     for port in &signature.outputs {
         let name = if port.name == "out" { "the stage's name".to_owned() } else { format!("`.{}`", port.name) };
-        let _ = write!(out, "\n- out {name}: {}", port.ty);
+        let _ = write!(out, "\n- out {name}: {}", signature.types_in_words(port));
     }
     if signature.body.is_some() {
         out.push_str("\n\nA template that expands to other stages.");
@@ -46,13 +46,13 @@ pub(super) fn port(port: &InPort) -> String {
 }
 
 /// Documentation of an output port.
-pub(super) fn output(port: &OutPort) -> String {
+pub(super) fn output(signature: &Signature, port: &OutPort) -> String {
     let marks = if port.marks.is_empty() {
         String::new()
     } else {
         format!(" Marked as {}{}.", port.marks.join(" and "), port.when_marked())
     };
-    format!("{}\n\nGives {}.{marks}", port.doc, port.ty)
+    format!("{}\n\nGives {}.{marks}", port.doc, signature.types_in_words(port))
 }
 
 /// One line about a parameter: type with unit, range, default.

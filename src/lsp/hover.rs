@@ -48,7 +48,11 @@ fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
                 None => signature_of(view, word, at)?,
             };
             let port = signature.output(Some(text))?;
-            Some(format!("```kdl\n{reference} // {}\n```\n{}", port.ty, docs::output(port)))
+            Some(format!(
+                "```kdl\n{reference} // {}\n```\n{}",
+                signature.types(port).join(" or "),
+                docs::output(signature, port)
+            ))
         }
         Symbol::Param(_, path) => param(view, word, path, at),
         Symbol::Case(_, path, case) => {

@@ -1,19 +1,20 @@
-//! `split`: divides patches into training, validation and test sets by whole patients or photographs.
+//! `split`: divides patches, or photographs before they are cut, into training, validation and test sets by whole patients or photographs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::figure::{counted, noun};
 use crate::data::counts::{PatchCounts, table};
 use crate::data::embeddings::Control;
-use crate::data::patches::PatchSet;
+use crate::data::patches::{PatchSet, SetInfo};
 use crate::data::split::{
     SPLITS, SplitUnit, alike, drawn, folded, of_other_folds, official, subset, sum_to_one, units,
 };
-use crate::data::{leak, split_names};
+use crate::data::{leak, photograph_units, split_names};
 use crate::lang::value::Value;
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work,
 };
+use crate::store::{Objects, Tree};
 
 /// The implementation of `split`.
 pub const SPLIT: Implementation = Implementation {
@@ -57,11 +58,38 @@ fn check(params: &Params) -> Result<(), StageError> {
     }
 }
 
+/// What is divided, and counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Divided {
+    Patches,
+    Photographs,
+}
+
+impl Divided {
+    fn of(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
+        Ok(if SetInfo::read(tree, objects)?.is_some() { Self::Patches } else { Self::Photographs })
+    }
+
+    /// In words, one and several.
+    const fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::Patches => ["patch", "patches"],
+            Self::Photographs => ["photograph", "photographs"],
+        }
+    }
+}
+
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     check(ctx.params)?;
-    let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
+    let from = ctx.inputs.one("from")?;
+    let divided = Divided::of(from, ctx.objects)?;
+    let set = match divided {
+        Divided::Patches => PatchSet::read(from, ctx.objects)?,
+        Divided::Photographs => photograph_units::labelled(from, ctx.objects)?,
+    };
     if set.is_empty() {
-        return Err(StageError::input("no-patches", "no patches to split").field("from"));
+        let text = format!("no {} to split", divided.words()[1]);
+        return Err(StageError::input("no-patches", text).field("from"));
     }
     let by = ctx.params.text("by")?;
     let unit = if by == "image" { SplitUnit::Photograph } else { SplitUnit::Patient };
@@ -71,8 +99,11 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let by = if like.is_empty() { by } else { LIKE };
     let splits = match by {
         LIKE => {
-            let sets: Vec<PatchSet> =
-                like.iter().map(|named| PatchSet::read(&named.tree, ctx.objects)).collect::<Result<_, _>>()?;
+            let read = |tree: &Tree| match Divided::of(tree, ctx.objects)? {
+                Divided::Patches => PatchSet::read(tree, ctx.objects),
+                Divided::Photographs => photograph_units::unlabelled(tree, ctx.objects),
+            };
+            let sets: Vec<PatchSet> = like.iter().map(|named| read(&named.tree)).collect::<Result<_, _>>()?;
             alike(&set, &sets)?
         }
         "patient" | "image" if fold.is_some() => folded(&set, unit, fold.unwrap_or_default(), shares, &ctx.streams)?,
@@ -104,11 +135,21 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     };
     let summary = Summary {
         headline: headline(&set, by, unit, &sets),
-        tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
-        warnings: lacking(&set, by, &sets, &counts, asked).into_iter().chain(unknown_patients(&set, by)).collect(),
+        tables: vec![counted_in(&set, &counts, divided), reached(&set, &counts, asked, divided)],
+        warnings: lacking(&set, by, &sets, &counts, asked, divided)
+            .into_iter()
+            .chain(unknown_patients(&set, by))
+            .collect(),
         ..Summary::default()
     };
-    let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
+    let write = |set: &PatchSet| match divided {
+        Divided::Patches => set.write(ctx.objects),
+        Divided::Photographs => {
+            let names: BTreeSet<&str> = set.parts.iter().map(|part| part.photograph.as_str()).collect();
+            photograph_units::subset(from, &names, ctx.objects)
+        }
+    };
+    let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), write(set)?)));
     Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary, target: None })
 }
 
@@ -204,14 +245,21 @@ fn headline(set: &PatchSet, by: &str, unit: SplitUnit, sets: &[PatchSet; 3]) -> 
     )
 }
 
-fn patches(set: &PatchSet, counts: &[PatchCounts; 3]) -> Table {
+fn counted_in(set: &PatchSet, counts: &[PatchCounts; 3], divided: Divided) -> Table {
     let splits: Vec<(&str, &PatchCounts)> = SPLITS.into_iter().zip(counts).collect();
-    table("patches", &set.info.classes, &splits)
+    let [_, several] = divided.words();
+    let mut table = table(several, &set.info.classes, &splits);
+    // A photograph is its only row.
+    if let (Divided::Photographs, Some(at)) = (divided, table.columns.iter().position(|column| column == "patches")) {
+        table.columns.remove(at);
+        table.rows.iter_mut().for_each(|row| _ = row.remove(at));
+    }
+    table
 }
 
-/// Requested and actual fractions, of patches and of each class's positives.
-fn reached(set: &PatchSet, counts: &[PatchCounts; 3], asked: Option<[f64; 3]>) -> Table {
-    let mut columns: Vec<String> = ["split", "requested", "patches"].map(str::to_owned).to_vec();
+/// Requested and actual fractions, of patches or photographs and of each class's positives.
+fn reached(set: &PatchSet, counts: &[PatchCounts; 3], asked: Option<[f64; 3]>, divided: Divided) -> Table {
+    let mut columns: Vec<String> = ["split", "requested", divided.words()[1]].map(str::to_owned).to_vec();
     columns.extend(set.info.classes.iter().cloned());
     let share = |part: u64, count: &dyn Fn(&PatchCounts) -> u64| {
         let all: u64 = counts.iter().map(count).sum();
@@ -252,7 +300,9 @@ fn lacking(
     sets: &[PatchSet; 3],
     counts: &[PatchCounts; 3],
     asked: Option<[f64; 3]>,
+    divided: Divided,
 ) -> Vec<Warning> {
+    let [one, several] = divided.words();
     let mut warnings = Vec::new();
     for split in 0..3 {
         if asked.is_some_and(|asked| asked[split] == 0.0) {
@@ -271,7 +321,7 @@ fn lacking(
             warnings.push(Warning { code: "empty-side".into(), text });
             continue;
         }
-        warnings.extend(asked.and_then(|asked| missed(split, counts, asked)));
+        warnings.extend(asked.and_then(|asked| missed(split, counts, asked, several)));
         for (class, name_of_class) in set.info.classes.iter().enumerate() {
             if counts[split].positives[class] == 0 {
                 let elsewhere: u64 = counts.iter().map(|counts| counts.positive_photographs[class]).sum();
@@ -283,7 +333,7 @@ fn lacking(
                         noun(elsewhere, "does", "do")
                     ),
                 };
-                let text = format!("the `{name}` split has no patch with `{name_of_class}`; {others}");
+                let text = format!("the `{name}` split has no {one} with `{name_of_class}`; {others}");
                 warnings.push(Warning { code: "side-lacks-class".into(), text });
             }
         }
@@ -294,15 +344,15 @@ fn lacking(
 /// Deviation from the requested fraction beyond which a split is reported.
 const FAR: f64 = 0.08;
 
-/// Warning about a split whose fraction of the patches is far from the requested one.
-fn missed(split: usize, counts: &[PatchCounts; 3], asked: [f64; 3]) -> Option<Warning> {
+/// Warning about a split whose fraction of the patches or photographs is far from the requested one.
+fn missed(split: usize, counts: &[PatchCounts; 3], asked: [f64; 3], several: &str) -> Option<Warning> {
     let all: u64 = counts.iter().map(|counts| counts.patches).sum();
     let wanted = asked[split] / asked.iter().sum::<f64>();
     let reached = counts[split].patches as f64 / all as f64;
     (all > 0 && (reached - wanted).abs() > FAR).then(|| Warning {
         code: "shares-missed".into(),
         text: format!(
-            "the `{}` split has {:.0}% of the patches instead of {:.0}%: the photographs of a patient are never separated; another seed may \
+            "the `{}` split has {:.0}% of the {several} instead of {:.0}%: the photographs of a patient are never separated; another seed may \
              come closer",
             SPLITS[split],
             100.0 * reached,

@@ -233,10 +233,13 @@ impl PatchSet {
     }
 }
 
-/// Names of the photographs with patches in a tree of patches or views, without reading any.
+/// Names of the photographs with patches in a tree of patches or views, or of those in a tree of photographs, without reading any.
 pub fn photographs(tree: &Tree) -> impl Iterator<Item = &str> {
+    let whole = |file: &str| file.rsplit_once('/').is_some_and(|(_, file)| file.starts_with("photograph."));
     // A part without rows has no shard.
-    tree.under("shards/").filter_map(|(file, _)| file.strip_suffix(".safetensors"))
+    let of_patches = tree.under("shards/").filter_map(|(file, _)| file.strip_suffix(".safetensors"));
+    let of_photographs = tree.entries.keys().filter(move |file| whole(file)).filter_map(|file| file.rsplit_once('/'));
+    of_patches.chain(of_photographs.map(|(name, _)| name))
 }
 
 fn foreign(reason: &str) -> StageError {

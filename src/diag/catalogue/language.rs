@@ -263,7 +263,7 @@ pub(super) const PAGES: &[Page] = &[
         "test-in-training",
         "The test set reaches training or model selection, directly or indirectly, so it is no longer a test set. Or a model is trained on patches that no split separates from its test set: on all patches, or on a set from another split of the same photographs.",
         "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.test; network shallow-cnn }",
-        "Give `train` and `threshold-tune` the `train` and `valid` outputs of the split whose `test` output is evaluated.",
+        "Give `train` and `threshold-tune` the `train` and `valid` outputs of the split whose `test` output is evaluated. For another cut of the same photographs, split it with `like`, or split the photographs before they are cut.",
     ),
     page(
         "fitted-on",

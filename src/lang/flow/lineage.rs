@@ -93,6 +93,7 @@ impl DraftGraph<'_> {
                         }
                         leaking.insert(at.span);
                         let (model, split) = (&self.drafts[*fitted].spec, &self.drafts[way[0].0].spec);
+                        let shared = seen.iter().find(|seen| test.iter().any(|test| meet(seen, test)));
                         let message = format!(
                             "`{} {}` gets patches at `{port}` that include test patches of `{} {}`",
                             model.stage_type, model.name, draft.spec.stage_type, draft.spec.name
@@ -100,7 +101,7 @@ impl DraftGraph<'_> {
                         let found = Diag::error("test-in-training", at.span, message)
                             .also(place.span, format!("evaluated here, on the test set of `{}`", split.name));
                         let found = self.along(found, place, way).also(split.span, "training does not use this split");
-                        let hint = format!("train on `{}.train`, so that the test set stays unseen", split.name);
+                        let hint = self.on_same_sides(shared, &split.name);
                         diags.push(super::in_bodies(found.hint(hint), &self.drafts[*fitted]));
                     }
                 }
@@ -310,9 +311,14 @@ impl DraftGraph<'_> {
                 let lineages = if signature.divides() {
                     let as_there = self.like(stage, at, &all);
                     let divided = inherited.iter().flat_map(|lineage| on_sides(lineage, &as_there));
-                    let here = (self.division(stage, &same, &mut by_name), out.name.as_str());
+                    // Parameters do not count if the sides are those of another stage.
+                    let follows =
+                        self.drafts[stage].spec.inputs.iter().any(|input| self.takes_sides(stage, &input.port));
+                    let mut here = if follows { Vec::new() } else { self.fixed(stage, &out.name) };
+                    let own = if follows { same[stage] } else { self.division(stage, &same, &mut by_name) };
+                    here.push((own, out.name.as_str()));
                     let side = |(source, mut sides): Lineage<'a>| {
-                        sides.insert(here.0, here.1);
+                        sides.extend(here.iter().copied());
                         (source, sides)
                     };
                     Rc::new(divided.map(side).collect())
@@ -339,6 +345,35 @@ impl DraftGraph<'_> {
         let mut key = Hasher::new(STEP);
         value.hash(key.text(&draft.spec.implementation));
         *by_name.entry(key.finish()).or_insert(same[stage])
+    }
+
+    /// The sides of an output for each set that follows from the photographs alone: whether it is that set. Numbers from the last on are
+    /// those of such sets, the same for each stage.
+    fn fixed(&self, stage: usize, output: &str) -> Vec<(usize, &'static str)> {
+        let draft = &self.drafts[stage];
+        let takes = |case: &str| {
+            let choices = draft.signature.params.iter().filter(|param| param.cases.iter().any(|one| one.name == case));
+            let taken = |value: &Value| matches!(value, Value::Text(taken) if taken == case);
+            choices.filter_map(|choice| draft.spec.value(&choice.name)).any(taken)
+        };
+        let is_fixed = |set: &str| {
+            let param = draft.signature.params.iter().find(|param| param.name == set);
+            let case = param.and_then(|param| param.fixes.as_ref());
+            case.is_some_and(|case| takes(case)) && draft.spec.value(set) == Some(&Value::Real(0.0))
+        };
+        let sets = draft.signature.outputs.iter().enumerate().filter(|(_, out)| is_fixed(&out.name));
+        sets.map(|(at, set)| (usize::MAX - at, if set.name == output { "within" } else { "outside" })).collect()
+    }
+
+    /// A hint how to keep training data with the lineage `seen` from the test set of `split`.
+    fn on_same_sides(&self, seen: Option<&Lineage>, split: &str) -> String {
+        let other = seen.and_then(|(_, sides)| sides.keys().rfind(|number| **number < self.drafts.len()));
+        match other.map(|number| &self.drafts[*number].spec.name) {
+            Some(other) => {
+                format!("add `like {split}` to `split {other}`, which puts its photographs into the sets of `{split}`")
+            }
+            None => format!("train on `{split}.train`, or on the `train` set of another `split` with `like {split}`"),
+        }
     }
 
     /// The lineages of the set that an output follows, if a port says on which sides photographs are.

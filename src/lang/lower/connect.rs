@@ -1,16 +1,18 @@
 //! References: from a name in a scope to the stages that it finally means, through ports and outputs of templates.
 
+use std::collections::BTreeMap;
+
 use super::Lowerer;
 use super::frame::Declared;
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::arguments::Argument;
-use crate::lang::draft::ReferenceSite;
+use crate::lang::draft::{Draft, ReferenceSite};
 use crate::lang::fill::lower_first;
 use crate::lang::near;
 use crate::lang::port_types::ANY;
 use crate::lang::signature::{InPort, OutPort, PortPurpose, Signature};
-use crate::lang::spec::{Input, Reference};
+use crate::lang::spec::{Input, Output, Reference};
 use crate::syntax::{NodeEntry, Scalar};
 
 /// Most references that a port can stand for; more come only from ports that multiply each other.
@@ -51,6 +53,14 @@ impl<'a> Lowerer<'a> {
     /// Fills in the inputs of every stage, once all stages are known.
     pub(super) fn connect(&mut self) {
         let mut drafts = std::mem::take(&mut self.drafts);
+        for draft in &drafts {
+            for port in draft.signature.outputs.iter().filter_map(|out| out.follows.as_ref()) {
+                let given = draft.given.iter().find(|given| given.path == *port);
+                if let Some(text) = given.and_then(|given| given.values.first()).and_then(NodeEntry::text) {
+                    self.followed.insert((draft.frame, draft.declared_name.clone()), text.to_owned());
+                }
+            }
+        }
         for draft in &mut drafts {
             let title = format!("`{} {}`", draft.spec.stage_type, draft.declared_name);
             for port in &draft.signature.inputs {
@@ -62,6 +72,7 @@ impl<'a> Lowerer<'a> {
                 }
             }
         }
+        take_variants(&mut drafts);
         self.drafts = drafts;
         for at in 0..self.frames.len() {
             let Some(instance) = &self.frames[at].of else { continue };
@@ -243,6 +254,23 @@ impl<'a> Lowerer<'a> {
         None
     }
 
+    /// The types of an output of a stage: its own, or those of what the port that it follows gets, as far as that port takes them.
+    fn types(
+        &self,
+        (at, name): (usize, &str),
+        signature: &Signature,
+        out: &OutPort,
+        visited: &mut Vec<(usize, String)>,
+    ) -> Vec<String> {
+        let port = out.follows.as_ref().and_then(|port| signature.input(port));
+        let given = self.followed.get(&(at, name.to_owned()));
+        let found = port.zip(given).and_then(|(port, given)| Some((port, self.find(at, given, visited).ok()?)));
+        let types: Vec<String> = found.map_or_else(Vec::new, |(port, found)| {
+            found.types.into_iter().filter(|ty| port.types.contains(ty)).collect()
+        });
+        if types.is_empty() { vec![out.ty.clone()] } else { types }
+    }
+
     /// The references available in a frame: outputs and ports that fit.
     fn names(&self, at: usize, fits: impl Fn(&OutPort) -> bool, port: impl Fn(&InPort) -> bool) -> Vec<String> {
         let mut all = Vec::new();
@@ -250,7 +278,11 @@ impl<'a> Lowerer<'a> {
             match declared {
                 Declared::Stage(_, Some(signature)) | Declared::Instance(_, signature, _) => {
                     let several = signature.outputs.len() > 1;
-                    let fitting = signature.outputs.iter().filter(|out| fits(out));
+                    let typed = |out: &&OutPort| {
+                        let types = self.types((at, name), signature, out, &mut Vec::new());
+                        types.into_iter().all(|ty| fits(&OutPort { ty, ..(*out).clone() }))
+                    };
+                    let fitting = signature.outputs.iter().filter(typed);
                     all.extend(fitting.map(|out| if several { format!("{name}.{}", out.name) } else { name.clone() }));
                 }
                 Declared::Stage(_, None) => {}
@@ -283,7 +315,7 @@ impl<'a> Lowerer<'a> {
                 let reference = Reference { stage: format!("{}{name}", frame.prefix), port: out.name.clone() };
                 let origin = Some((declared, signature.name.clone()));
                 Ok(Referent {
-                    types: vec![out.ty.clone()],
+                    types: self.types((at, name), signature, out, visited),
                     declared,
                     from: vec![reference],
                     paths: vec![Vec::new()],
@@ -395,4 +427,36 @@ fn with_step(step: &(Span, String), rest: Vec<(Span, String)>) -> Vec<(Span, Str
 
 fn shown(entry: &NodeEntry) -> &str {
     entry.text().unwrap_or_default()
+}
+
+/// Gives each stage whose outputs follow an input port the signature with the type of what that port gets.
+fn take_variants(drafts: &mut [Draft]) {
+    let followers: Vec<usize> = (0..drafts.len()).filter(|at| !drafts[*at].signature.variants.is_empty()).collect();
+    if followers.is_empty() {
+        return;
+    }
+    let by_name: BTreeMap<String, usize> =
+        (0..).zip(&*drafts).map(|(at, draft)| (draft.spec.name.clone(), at)).collect();
+    // A follower may follow a follower that comes after it.
+    for _ in 0..followers.len() {
+        let mut changed = false;
+        for &at in &followers {
+            let draft = &drafts[at];
+            let follows = draft.signature.outputs.iter().find_map(|out| out.follows.as_ref());
+            let input = draft.spec.inputs.iter().find(|input| Some(&input.port) == follows);
+            let source = input.and_then(|input| Some((input.from.first()?, by_name.get(&input.from.first()?.stage)?)));
+            let given = source.and_then(|(from, source)| drafts[*source].signature.output(Some(&from.port)));
+            let of_type =
+                |signature: &&Signature| signature.outputs.iter().any(|out| Some(&out.ty) == given.map(|out| &out.ty));
+            let Some(variant) = draft.signature.variants.iter().find(of_type) else { continue };
+            let outputs =
+                variant.outputs.iter().map(|out| Output { port: out.name.clone(), ty: out.ty.clone() }).collect();
+            drafts[at].signature = variant;
+            drafts[at].spec.outputs = outputs;
+            changed = true;
+        }
+        if !changed {
+            return;
+        }
+    }
 }

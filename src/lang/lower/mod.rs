@@ -5,7 +5,7 @@ mod connect;
 mod frame;
 mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::{Argument, Setting, gather};
 use super::draft::Draft;
@@ -98,6 +98,8 @@ struct Lowerer<'a> {
     settings: &'a [Setting],
     frames: Vec<Frame<'a>>,
     drafts: Vec<Draft<'a>>,
+    /// By frame and stage, the reference at the port that its outputs follow.
+    followed: BTreeMap<(usize, String), String>,
     /// Number of stages and instances declared.
     stages: usize,
     /// Whether the type of every stage is known.
@@ -115,6 +117,7 @@ impl<'a> Lowerer<'a> {
             settings,
             frames: Vec::new(),
             drafts: Vec::new(),
+            followed: BTreeMap::new(),
             stages: 0,
             whole: true,
             matched: BTreeSet::new(),

@@ -80,6 +80,8 @@ pub struct OutPort {
     pub name: String,
     /// Its type.
     pub ty: String,
+    /// The input port whose type it has; `ty` if that port has none.
+    pub follows: Option<String>,
     /// Whether the stage's name alone refers to it.
     pub main: bool,
     /// Marks that it adds to its data.
@@ -154,12 +156,13 @@ pub(super) fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> Out
     let (props, children) = if of_body {
         (&["type", "main", "from"][..], &["doc"][..])
     } else {
-        (&["type", "main"][..], &["doc", "marks", "side", "margin", "embeddings"][..])
+        (&["type", "main", "follows"][..], &["doc", "marks", "side", "margin", "embeddings"][..])
     };
     known(node, props, children, diags);
     OutPort {
         name: node.args().next().and_then(NodeEntry::text).unwrap_or("out").to_owned(),
         ty: known_types(node, node.prop("type").and_then(NodeEntry::text).unwrap_or_default(), diags).to_owned(),
+        follows: node.prop("follows").and_then(NodeEntry::text).map(str::to_owned),
         main: flag(node, "main").unwrap_or(false),
         marks: words(node, "marks"),
         marks_with: condition(node.child("marks")),

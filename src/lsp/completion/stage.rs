@@ -10,7 +10,7 @@ use super::{CompletionCandidate, files, flags};
 use crate::base::Span;
 use crate::lang::index::{self, ScopeNames, inner, param_at};
 use crate::lang::param_type::ParamType;
-use crate::lang::signature::{Param, Signature};
+use crate::lang::signature::{OutPort, Param, Signature};
 use crate::lang::value::Value;
 use crate::syntax::{Cursor, Head, Node, Spot};
 
@@ -211,18 +211,23 @@ pub(super) fn references(
     }
     for (name, named) in names.stages.iter().filter(|(name, _)| Some(name.as_str()) != own) {
         let Some(signature) = view.index.signature(&named.kind, named.span) else { continue };
-        let mut add = |text: String, ty: &str, doc: &str| {
-            let item = CompletionCandidate::new(text, CompletionItemKind::Variable, format!("{ty}, of {}", named.kind));
-            items.push(item.docs(doc).rank(rank(types.iter().any(|wanted| wanted == ty))));
+        let mut add = |text: String, out: &OutPort| {
+            let given = signature.types(out);
+            let about = format!("{}, of {}", given.join(" or "), named.kind);
+            let item = CompletionCandidate::new(text, CompletionItemKind::Variable, about);
+            let fits = types.iter().any(|wanted| given.contains(wanted));
+            // It may have another type here.
+            let unsure = u8::from(fits && !types.contains(&out.ty));
+            items.push(item.docs(&out.doc).rank(rank(fits) + unsure));
         };
         match signature.outputs.as_slice() {
-            [only] => add(name.clone(), &only.ty, &only.doc),
+            [only] => add(name.clone(), only),
             outputs => {
                 for out in outputs {
-                    add(format!("{name}.{}", out.name), &out.ty, &out.doc);
+                    add(format!("{name}.{}", out.name), out);
                 }
                 if let Some(main) = signature.output(None) {
-                    add(name.clone(), &main.ty, &main.doc);
+                    add(name.clone(), main);
                 }
             }
         }

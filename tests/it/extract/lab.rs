@@ -82,6 +82,32 @@ impl Lab {
         gather(&ctx, &results)
     }
 
+    /// Runs a stage that is computed as a whole on inputs by port, which may have several trees.
+    pub(crate) fn whole(
+        &self,
+        stage: &str,
+        inputs: &[(&str, &[Tree])],
+        params: &[(&str, Value)],
+    ) -> Result<Outcome, StageError> {
+        let Work::Whole(run) = stages::find(stage).unwrap().work else { panic!("`{stage}` is no whole stage") };
+        let named = |(port, trees): &(&str, &[Tree])| {
+            let named = |tree: &Tree| {
+                let name = (*port).to_owned();
+                Named { stage: name.clone(), name, tree: tree.clone(), summary: None }
+            };
+            ((*port).to_owned(), trees.iter().map(named).collect())
+        };
+        run(&Ctx {
+            params: &given(params),
+            inputs: &Inputs(inputs.iter().map(named).collect()),
+            streams: Streams::new(7, stage),
+            objects: &self.objects,
+            partial: self.folder.path(),
+            progress: &Silent,
+            stop: &Stop::default(),
+        })
+    }
+
     /// `extract` with defaults for all other parameters.
     pub(crate) fn extract(&self, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
         let mut all = vec![

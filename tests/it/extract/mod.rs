@@ -14,3 +14,4 @@ mod readings;
 mod real;
 mod roles;
 mod sources;
+mod splits;

@@ -297,6 +297,96 @@ fn another_cut_is_kept_from_the_test_by_the_same_sides() {
 }
 
 #[test]
+fn photographs_split_before_they_are_cut_keep_every_cut_from_the_test() {
+    let before = "split first { from eyes }
+extract grid { from first.test; size 64 }
+extract valid { from first.valid; size 64 }
+extract centred { from first.train; size 64; around lesions }
+preprocess half { from first.train; shrink 2 }
+extract coarse { from half; size 64 }
+extract all { from eyes; size 64; stride 32 }
+split dense { from all; like first }
+";
+    let scored = |data: &str| {
+        format!(
+            "{before}train model {{ data {data}; valid valid; network shallow-cnn }}\neval scores {{ model model; data grid }}\n"
+        )
+    };
+    for (data, expected) in
+        [("centred", 0), ("coarse", 0), ("dense.train", 0), ("grid", 1), ("dense.test", 1), ("all", 1)]
+    {
+        let (diags, _) = check(&scored(data));
+        assert_eq!(codes(&diags), vec!["test-in-training"; expected], "{data}: {diags:#?}");
+    }
+    // Another draw of the same photographs is not kept apart.
+    let equal = "split second { from eyes; replicate 1 }\nextract other { from second.train; size 64 }\n";
+    let (diags, _) = check(&scored("other").replace("train model", &format!("{equal}train model")));
+    assert_eq!(codes(&diags), ["test-in-training"]);
+    let hint = diags[0].hint.clone().unwrap_or_default();
+    assert!(hint.starts_with("add `like first` to `split second`"), "{hint}");
+    // A stage takes photographs or patches, whichever its split gives.
+    for (wrong, provides) in [
+        ("train model { data first.train; valid valid; network shallow-cnn }", "provides photographs"),
+        ("extract again { from folds.train }", "provides patches"),
+        ("split deep { from first.train }\nexport pictures { from deep.test }", "provides photographs"),
+        // Declared in another order.
+        ("export pictures { from deep.test }\nsplit deep { from first.train }", "provides photographs"),
+    ] {
+        let (diags, _) = check(&format!("{before}{wrong}\n"));
+        assert_eq!(codes(&diags), ["port-type"], "{wrong}: {diags:#?}");
+        assert!(diags[0].message.ends_with(provides), "{}", diags[0].message);
+        let hint = diags[0].hint.clone().unwrap_or_default();
+        assert!(!hint.contains(if provides.ends_with("photographs") { "first." } else { "folds." }), "{hint}");
+    }
+    let deep = "extract tiles { from deep.train; size 64 }\nsplit deep { from first.train }\n";
+    let (diags, _) = check(&format!("{before}{deep}"));
+    assert!(diags.is_empty(), "{diags:#?}");
+}
+
+#[test]
+fn the_official_test_set_is_the_same_for_every_cut_if_nothing_is_drawn_into_it() {
+    let stages = |first: &str, second: &str, valid: &str| {
+        format!(
+            "extract large {{ from eyes; size 256 }}
+split small {{ from patches; by official; {first} }}
+split big {{ from large; by official; {second} }}
+train model {{ data big.train; valid {valid}; network shallow-cnn }}
+eval scores {{ model model; data small.test }}
+"
+        )
+    };
+    for (first, second, valid, expected) in [
+        ("test 0.0", "test 0.0", "big.valid", vec![]),
+        ("test 0.0", "train 0.5; valid 0.5; test 0.0", "big.valid", vec![]),
+        // The data set may have no official test set; then it is drawn, differently for each cut.
+        ("test 0.15", "test 0.15", "big.valid", vec!["test-in-training"; 2]),
+        ("test 0.0", "test 0.15", "big.valid", vec!["test-in-training"; 2]),
+        // So is the validation set, unless nothing is drawn into it either.
+        ("test 0.0", "test 0.0", "small.valid", vec!["fitted-on"]),
+        ("valid 0.0; test 0.0", "valid 0.0; test 0.0", "small.valid", vec![]),
+    ] {
+        let (diags, _) = check(&stages(first, second, valid));
+        assert_eq!(codes(&diags), expected, "{first}, {second}, {valid}: {diags:#?}");
+    }
+    let patient = stages("test 0.0", "test 0.0", "big.valid").replace("by official", "by patient");
+    assert_eq!(codes(&check(&patient).0), ["test-in-training"; 2], "the sets of patients are drawn");
+}
+
+#[test]
+fn names_of_a_stage_that_follows_another_do_not_count() {
+    let names = "by names; names { valid \"b*\"; test \"c*\" }";
+    let stages = format!(
+        "extract large {{ from eyes; size 256 }}
+split small {{ from patches; {names} }}
+split big {{ from large; like folds; {names} }}
+train model {{ data big.train; valid big.valid; network shallow-cnn }}
+eval scores {{ model model; data small.test }}
+"
+    );
+    assert_eq!(codes(&check(&stages).0), ["test-in-training"; 2]);
+}
+
+#[test]
 fn thresholds_of_another_augmentation_are_reported() {
     let scored = |valid: &str, test: &str| {
         format!(
