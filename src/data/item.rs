@@ -162,6 +162,14 @@ impl<'a> OpenPhotograph<'a> {
         })
     }
 
+    /// The mask of class `k`, without checking it against the photograph; [`None`] if there is no such file.
+    ///
+    /// # Errors
+    /// `damaged-mask`, naming the file; store errors.
+    pub fn mask_of_file(&self, k: usize) -> Result<Option<Mask>, StageError> {
+        Ok(self.read_mask(k)?.map(|(mask, ..)| mask))
+    }
+
     /// The mask of class `k`, its path and its file.
     fn read_mask(&self, k: usize) -> Result<Option<(Mask, String, Entry)>, StageError> {
         let prefix = format!("mask.{}.", self.classes[k]);

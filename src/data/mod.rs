@@ -23,6 +23,7 @@ pub mod item;
 pub mod join;
 mod jpeg_header;
 pub mod leak;
+pub mod lesion_extent;
 pub mod lesion_patches;
 pub mod lesions;
 pub mod mask;

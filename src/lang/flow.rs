@@ -82,10 +82,15 @@ impl DraftGraph<'_> {
         self.reads(stage).map(|(_, reference, place, source)| (reference, place, source))
     }
 
-    /// As [`Self::references`], without those that only say on which sides photographs are.
+    /// As [`Self::references`], without those that only say something about the photographs of others.
     fn contents(&self, stage: usize) -> impl Iterator<Item = (&Reference, &ReferenceSite, usize)> {
-        let reads = self.reads(stage).filter(move |(port, ..)| !self.takes_sides(stage, port));
+        let reads = self.reads(stage).filter(move |(port, ..)| !self.informs(stage, port));
         reads.map(|(_, reference, place, source)| (reference, place, source))
+    }
+
+    /// Whether a port only says something about the photographs of others.
+    fn informs(&self, stage: usize, port: &str) -> bool {
+        self.drafts[stage].signature.input(port).is_some_and(InPort::informs)
     }
 
     /// Whether a port only says on which sides photographs are.
@@ -391,7 +396,7 @@ impl DraftGraph<'_> {
     /// The patches that a stage reads: their stage and output.
     fn patches(&self, stage: usize) -> impl Iterator<Item = (usize, &OutPort)> {
         let draft = &self.drafts[stage];
-        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes() && !port.sides());
+        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes() && !port.informs());
         let reads = draft.spec.inputs.iter().filter(move |input| passes(&input.port)).flat_map(|input| &input.from);
         reads.filter_map(|reference| {
             let source = *self.by_name.get(reference.stage.as_str())?;

@@ -104,15 +104,16 @@ fn above<'a>(pipeline: &'a Pipeline, graph: &'a Graph, at: StageId) -> impl Iter
     read(pipeline, graph, at).filter(|(_, source, out)| carries(pipeline, *source, out)).map(|(_, source, _)| source)
 }
 
-/// What a stage reads: its port, and the stage and output at that port. Without ports that only say on which sides photographs are.
+/// What a stage reads: its port, and the stage and output at that port. Without ports that only say something about the photographs of
+/// others.
 fn read<'a>(
     pipeline: &'a Pipeline,
     graph: &'a Graph,
     at: StageId,
 ) -> impl Iterator<Item = (&'a str, StageId, &'a str)> + 'a {
     let signature = signature(&pipeline.stages[at.0]);
-    let sides = move |port: &str| signature.and_then(|signature| signature.input(port)).is_some_and(InPort::sides);
-    let inputs = pipeline.stages[at.0].inputs.iter().filter(move |input| !sides(&input.port));
+    let informs = move |port: &str| signature.and_then(|signature| signature.input(port)).is_some_and(InPort::informs);
+    let inputs = pipeline.stages[at.0].inputs.iter().filter(move |input| !informs(&input.port));
     let given = inputs.flat_map(|input| input.from.iter().map(move |from| (input.port.as_str(), from)));
     given.filter_map(|(port, from)| Some((port, graph.find(&from.stage)?, from.port.as_str())))
 }

@@ -218,6 +218,16 @@ pub(super) const PAGES: &[Page] = &[
         "Find lesions in the photographs at `from`, after the same `preprocess`.",
     ),
     found(
+        "label-bounds",
+        "The bounds of `unknown` in `relabel` are stricter than those of positive labels, so no label would be between them.",
+        "Give `unknown` weaker bounds: fewer pixels, a smaller fraction, a larger distance from the centre.",
+    ),
+    found(
+        "other-masks",
+        "`relabel` needs the masks of the photographs that its patches were cut from, and gets none or those of other photographs.",
+        "Connect the photographs at `from` of `extract` to `masks`.",
+    ),
+    found(
         "few-healthy",
         "With `around lesions`, fewer healthy patches were found than requested: lesions leave too little space between them.",
         "Request fewer, keep less distance (`keep-out`), or extract smaller patches.",
@@ -234,8 +244,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "kept-masks",
-        "When augmentation rotates or shifts patches that keep their masks, labels are computed again by the rule of the set; a label \
-         that was set to unknown would come back.",
+        "When augmentation rotates or shifts patches that keep their masks, labels are computed again by the pixels in them; a label \
+         that was set to unknown, or by the place of a lesion, would come back.",
         "Extract without `masks #true`, or use `less absent` or `less drop`.",
     ),
     found(

@@ -55,7 +55,7 @@ impl DraftGraph<'_> {
                     port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str()))
                         && !port.refuses("test")
                         && !port.excludes()
-                        && !port.sides()
+                        && !port.informs()
                 })
             };
             // Encoders of evaluated patches are reported where these are joined.
@@ -289,7 +289,7 @@ impl DraftGraph<'_> {
             };
             let inputs = self.drafts[stage].spec.inputs.iter();
             let given = inputs.flat_map(|input| input.from.iter().map(move |reference| (&input.port, reference)));
-            for (port, reference) in given.filter(|(port, _)| !self.takes_sides(stage, port)) {
+            for (port, reference) in given.filter(|(port, _)| !self.informs(stage, port)) {
                 let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                 let Some(from) = self.drafts[source].signature.output(Some(&reference.port)) else { continue };
                 unknown |= carries(&from.ty) && !fits(port, &from.ty);

@@ -16,6 +16,8 @@ pub enum PortPurpose {
     Exclusion,
     /// They only say on which sides photographs are: the sets of a split, one for each output, in their order.
     Sides,
+    /// They only say more about the photographs that another port provides.
+    Annotations,
 }
 
 /// An input port.
@@ -52,6 +54,12 @@ impl InPort {
     #[must_use]
     pub fn sides(&self) -> bool {
         self.purpose == PortPurpose::Sides
+    }
+
+    /// Whether none of its photographs reach the outputs: it only says something about those of other ports.
+    #[must_use]
+    pub fn informs(&self) -> bool {
+        matches!(self.purpose, PortPurpose::Sides | PortPurpose::Annotations)
     }
 
     /// Whether it takes training data: possibly resampled, but never test patches.
@@ -131,7 +139,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional", "excludes", "sides"], &["doc", "refuses", "names"], diags);
+    known(node, &["type", "many", "optional", "excludes", "sides", "annotates"], &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
@@ -141,9 +149,10 @@ pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         optional: flag(node, "optional").unwrap_or(false),
         refuses: words(node, "refuses"),
         names: argument(node.child("names")),
-        purpose: match (flag(node, "excludes"), flag(node, "sides")) {
-            (Some(true), _) => PortPurpose::Exclusion,
-            (_, Some(true)) => PortPurpose::Sides,
+        purpose: match ["excludes", "sides", "annotates"].map(|key| flag(node, key) == Some(true)) {
+            [true, ..] => PortPurpose::Exclusion,
+            [_, true, _] => PortPurpose::Sides,
+            [.., true] => PortPurpose::Annotations,
             _ => PortPurpose::Content,
         },
         doc: doc(node),

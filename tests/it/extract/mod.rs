@@ -12,6 +12,7 @@ mod patches;
 mod photographs;
 mod readings;
 mod real;
+mod relabel;
 mod roles;
 mod sources;
 mod splits;

@@ -344,6 +344,17 @@ split dense { from all; like first }
 }
 
 #[test]
+fn masks_that_only_label_patches_bring_none_of_their_photographs() {
+    let relabelled = "relabel clear { from folds.train; masks eyes; min-rim-distance 2 }\n";
+    let model = "train model { data clear; valid folds.valid; network shallow-cnn }\n";
+    let (diags, _) = check(&format!("{relabelled}{model}eval scores {{ model model; data folds.test }}\n"));
+    assert!(diags.is_empty(), "{diags:#?}");
+    let all = relabelled.replace("folds.train", "patches");
+    let (diags, _) = check(&format!("{all}{model}eval scores {{ model model; data folds.test }}\n"));
+    assert_eq!(codes(&diags), ["test-in-training"]);
+}
+
+#[test]
 fn the_official_test_set_is_the_same_for_every_cut_if_nothing_is_drawn_into_it() {
     let stages = |first: &str, second: &str, valid: &str| {
         format!(
