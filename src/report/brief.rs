@@ -1,7 +1,8 @@
 //! What to read first of an evaluation or a training: a few lines and one table. Everything else is in the stage's own tables.
 
+use super::scores::rare;
 use crate::base::figure::{counted, metric, thousands};
-use crate::learn::evaluation::{EvaluatedData, Scores};
+use crate::learn::evaluation::Scores;
 use crate::learn::metrics::{FEWEST_GROUPS, Interval};
 use crate::stage::{Cell, Table};
 
@@ -34,14 +35,18 @@ pub fn of_scores(scores: &Scores, data: Option<&str>) -> Brief {
     let patients = facts.patients.map(|count| format!(", {}", counted(count, "patient", "patients")));
     let of_data = data.map(|name| format!("`{name}`: ")).unwrap_or_default();
     let figures = &scores.operating().figures;
+    let few = rare(scores).iter().map(|(class, _)| format!("`{class}`")).collect::<Vec<_>>().join(" or ");
     let thresholds = if at == 1 { "the tuned thresholds" } else { "threshold 0.5" };
     let lines = vec![
         format!(
             "mean AP {}{over}{}; chance (prevalence) {chance}",
             metric(mean.value),
             match intervals {
+                Some(found) if found.mean_average_precision.is_none() && !few.is_empty() => {
+                    format!(" (no 95% CI: fewer than {FEWEST_GROUPS} {} with {few})", facts.group_noun())
+                }
                 Some(found) => interval(found.mean_average_precision),
-                None => format!(" (no 95% CI: fewer than {FEWEST_GROUPS} {})", groups(facts)),
+                None => format!(" (no 95% CI: fewer than {FEWEST_GROUPS} {})", facts.group_noun()),
             },
         ),
         format!(
@@ -60,12 +65,6 @@ pub fn of_scores(scores: &Scores, data: Option<&str>) -> Brief {
     ];
     let (table, priorities) = by_class(scores, thresholds);
     Brief { lines, table, priorities }
-}
-
-/// What a bootstrap draws.
-fn groups(data: &EvaluatedData) -> &'static str {
-    let by_photograph = data.patients.is_none() && data.photographs < FEWEST_GROUPS as u64;
-    if by_photograph { "photographs" } else { "patients" }
 }
 
 fn by_class(scores: &Scores, thresholds: &str) -> (Table, Vec<u8>) {
@@ -89,6 +88,7 @@ fn by_class(scores: &Scores, thresholds: &str) -> (Table, Vec<u8>) {
                 real(own.precision),
                 real(own.recall),
                 Cell::Int(base.positives as i64),
+                scores.data.positive_groups.get(class).map_or(Cell::Null(()), |&groups| Cell::Int(groups as i64)),
             ]
         })
         .collect();
@@ -102,17 +102,19 @@ fn by_class(scores: &Scores, thresholds: &str) -> (Table, Vec<u8>) {
         real(figures.macro_precision.value),
         real(figures.macro_recall.value),
         Cell::Null(()),
+        Cell::Null(()),
     ]);
     let mut columns = vec![
         ("class", 0),
         ("AP", 0),
         ("95% CI", 1),
         ("prevalence", 2),
-        ("AUROC", 7),
+        ("AUROC", 8),
         ("F1", 3),
         ("precision", 5),
         ("recall", 4),
-        ("positives", 6),
+        ("positives", 7),
+        (scores.data.group_noun(), 6),
     ];
     if intervals.is_none() {
         columns.remove(2);

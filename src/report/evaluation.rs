@@ -14,7 +14,7 @@ use super::scores as tables;
 use crate::base::figure::{counted, thousands};
 use crate::data::table::Columns;
 use crate::learn::evaluation::{ExampleKind, ExamplePatch, OperatingPoint, Scores};
-use crate::learn::metrics::{DroppedReplicates, Interval, Intervals, Stratum};
+use crate::learn::metrics::{DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, Stratum};
 
 fn evaluations(items: &[ReportItem]) -> impl Iterator<Item = (&ReportItem, &Evaluation)> {
     items.iter().filter_map(|item| {
@@ -119,6 +119,16 @@ pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) 
     }
 }
 
+/// Which classes have no interval; empty if all have one.
+fn rare(scores: &Scores) -> String {
+    let rare: Vec<String> = tables::rare(scores).iter().map(|(class, groups)| format!("{class} ({groups})")).collect();
+    if rare.is_empty() {
+        return String::new();
+    }
+    let (noun, names) = (scores.data.group_noun(), rare.join(", "));
+    format!(" None for classes with a positive in fewer than {FEWEST_GROUPS} {noun}: {names}.")
+}
+
 /// How many resamples the intervals of means exclude; empty if none.
 fn without(intervals: &Intervals) -> String {
     let DroppedReplicates { mean_average_precision, macro_f1 } = &intervals.dropped;
@@ -164,9 +174,9 @@ fn ranking(scores: &Scores) -> Markup {
             h3 { "Average precision" }
             (PreEscaped(forest("Average precision per class", "average precision", "prevalence (chance)", &rows)))
             @if let Some(intervals) = &scores.intervals {
-                p.hint { "95% CI: percentile bootstrap, " (thousands(intervals.replicates)) " resamples of " (intervals.groups) @if scores.data.patients.is_some() { " patients." } @else { " photographs." } (without(intervals)) }
+                p.hint { "95% CI: bootstrap-t, " (thousands(intervals.replicates)) " resamples of " (intervals.groups) " " (scores.data.group_noun()) "." (rare(scores)) (without(intervals)) }
             } @else {
-                p.hint { "No confidence intervals: fewer than 5 patients or photographs." }
+                p.hint { "No confidence intervals: fewer than " (FEWEST_GROUPS) " " (scores.data.group_noun()) "." }
             }
         }
     }
@@ -249,13 +259,13 @@ fn class_metrics(scores: &Scores) -> Markup {
             div.scroll { table.tight {
                 thead {
                     tr {
-                        th.group colspan="4" {}
+                        th.group colspan="5" {}
                         th.group.first colspan="2" { "ranking" }
                         th.group.first colspan="5" { "threshold 0.5" }
                         @if tuned.is_some() { th.group.first colspan="5" { "tuned threshold" } }
                     }
                     tr {
-                        th { "class" } th { "positives" } th { "n" } th { "prevalence" }
+                        th { "class" } th { "positives" } th { (scores.data.group_noun()) } th { "n" } th { "prevalence" }
                         th.first { "AP" } th { "AUROC" }
                         th.first { "F1" } th { "all positive" } (head())
                         @if tuned.is_some() { th.first { "threshold" } th { "F1" } (head()) }
@@ -266,6 +276,7 @@ fn class_metrics(scores: &Scores) -> Markup {
                     tr {
                         td { span class={ "key k" (class % 6) } {} (name) }
                         td { (thousands(trivial.positives)) }
+                        td { (scores.data.positive_groups.get(class).map_or("–".to_owned(), |&groups| thousands(groups))) }
                         td { (thousands(trivial.known)) }
                         td.trivial { (metric(trivial.prevalence)) }
                         td.first { strong { (metric(scores.ranking[class].average_precision)) } }

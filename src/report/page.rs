@@ -272,7 +272,7 @@ fn glossary() -> Markup {
         ("healthy", "A patch whose labels are all known and negative: none of the classes is present."),
         (
             "95% CI",
-            "Percentile interval of 1,000 bootstrap resamples of whole patients (of photographs if patients are unknown): how far the metric would move with other patients. The whiskers of recall are Wilson intervals over patches; they ignore that patches of one photograph are correlated and are too narrow.",
+            "Bootstrap-t interval of 1,000 resamples of whole patients (of photographs if patients are unknown): how far the metric would move with other patients. There is none if fewer than 10 of them have a positive. The whiskers of recall are Wilson intervals over patches; they ignore that patches of one photograph are correlated and are too narrow.",
         ),
         (
             "cells",

@@ -152,11 +152,39 @@ pub fn ranking(scores: &Scores) -> Table {
             int(scores.data.positive_photographs[class]),
         ]
     });
-    table(
-        "ranking metrics (chance reaches the prevalence as AP)",
-        &["class", "AP", "CI low", "CI high", "prevalence", "AUROC", "positives", "n", "positive photographs"],
-        rows.collect(),
-    )
+    let mut columns =
+        vec!["class", "AP", "CI low", "CI high", "prevalence", "AUROC", "positives", "n", "positive photographs"];
+    let mut rows: Vec<Vec<Cell>> = rows.collect();
+    // Groups are photographs if no patient is known, and are counted in the last column then.
+    let noun = format!("positive {}", scores.data.group_noun());
+    if scores.data.positive_groups.len() == rows.len() && noun != "positive photographs" {
+        columns.push(&noun);
+        rows.iter_mut().zip(&scores.data.positive_groups).for_each(|(row, &groups)| row.push(int(groups)));
+    }
+    table("ranking metrics (chance reaches the prevalence as AP)", &columns, rows)
+}
+
+/// Classes with too few groups with a positive for an interval: name, and number of those groups.
+#[must_use]
+pub fn rare(scores: &Scores) -> Vec<(&str, u64)> {
+    let classes = scores.classes.iter().map(String::as_str).zip(scores.data.positive_groups.iter().copied());
+    classes.filter(|&(_, groups)| groups > 0 && groups < FEWEST_GROUPS as u64).collect()
+}
+
+/// What has no confidence interval, for lack of groups.
+fn without_interval(scores: &Scores) -> Option<String> {
+    let (noun, groups) = (scores.data.group_noun(), scores.data.groups);
+    if scores.intervals.is_none() {
+        return Some(format!(
+            "no confidence interval: it needs at least {FEWEST_GROUPS} {noun}, and these patches come from {groups}"
+        ));
+    }
+    let rare: Vec<String> = rare(scores).iter().map(|(class, groups)| format!("`{class}` ({groups})")).collect();
+    let text = format!(
+        "no confidence interval of {} and of means over classes: it needs at least {FEWEST_GROUPS} {noun} with a positive",
+        rare.join(", ")
+    );
+    (!rare.is_empty()).then_some(text)
 }
 
 /// Average precision within photographs per class; [`None`] if it was not asked for.
@@ -333,21 +361,13 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
         );
         warn("no-better-than-trivial", text);
     }
-    if scores.intervals.is_none() {
-        let (groups, count) = match (scores.data.patients, scores.data.photographs) {
-            (Some(patients), _) => ("patients", patients.to_string()),
-            (None, photographs) if photographs < FEWEST_GROUPS as u64 => ("photographs", photographs.to_string()),
-            // Some patients are unknown, and the others have several photographs.
-            (None, _) => ("patients", format!("fewer than {FEWEST_GROUPS}")),
-        };
-        let text = format!(
-            "no confidence interval: it needs at least {FEWEST_GROUPS} {groups}, and these patches come from {count}"
-        );
+    if let Some(text) = without_interval(scores) {
         warn("few-groups", text);
     }
     let dropped = scores.intervals.as_ref().map(|intervals| (intervals, intervals.dropped.mean_average_precision));
     if let Some((intervals, dropped)) = dropped.filter(|(intervals, _)| intervals.mean_average_precision.is_none())
         && scores.mean_average_precision.value.is_some()
+        && dropped * 2 > intervals.replicates
     {
         let (all, dropped) = (thousands(intervals.replicates), thousands(dropped));
         let text =

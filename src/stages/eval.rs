@@ -19,7 +19,7 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const EVAL: Implementation = Implementation {
     name: "eval",
-    version: 3,
+    version: 4,
     revised: None,
     seeded: true,
     determinism: Determinism::PathExact {

@@ -8,9 +8,9 @@ use super::threshold_tune::{natural, not_empty};
 use crate::data::patches::PatchSet;
 use crate::data::table::{Column, Columns};
 use crate::learn::evaluation::{ExamplePatch, HALF, ScoredSet, Scores, curves, evaluate, examples, predictions};
-use crate::learn::metrics::paired::{CommonPatches, ModelScores, Resampled, metrics, resample};
-use crate::learn::metrics::{DroppedReplicates, Intervals, Mean};
-use crate::learn::metrics::{LabelledScores, REPLICATES, Ranking, ZeroDivision, mean_average_precision, ranking};
+use crate::learn::metrics::{
+    LabelledScores, Mean, Ranking, ZeroDivision, intervals_over_folds, mean_average_precision, ranking,
+};
 use crate::report::scores::summary;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Table, Warning, Work};
 use crate::store::Tree;
@@ -18,7 +18,7 @@ use crate::store::Tree;
 /// The implementation.
 pub const POOL: Implementation = Implementation {
     name: "pool",
-    version: 1,
+    version: 2,
     revised: None,
     seeded: true,
     determinism: Determinism::BitExact,
@@ -79,6 +79,8 @@ fn scores(raw: &ScoredSet<'_>, folds: &PooledFolds, zero: ZeroDivision, ctx: &Ct
     scores.mean_average_precision = mean_average_precision(&scores.ranking);
     scores.mean_auroc = Mean::of(scores.ranking.iter().map(|class| class.auroc));
     scores.within_photograph = Some(raw.within_photograph());
+    let half = vec![HALF; raw.scored.classes()];
+    scores.intervals = intervals_over_folds(&raw.scored, &raw.groups(), &folds.fold, &[half], zero, &ctx.streams);
     if let Some(tuned) = &folds.tuned {
         let relative = ScoredSet::of_scores(raw.set, folds.relative(tuned));
         let decided = evaluate(&relative, None, zero, &ctx.streams);
@@ -94,33 +96,7 @@ fn scores(raw: &ScoredSet<'_>, folds: &PooledFolds, zero: ZeroDivision, ctx: &Ct
             own.dropped.macro_f1.extend(decided.dropped.macro_f1);
         }
     }
-    if let Some(own) = &mut scores.intervals {
-        of_ranking(own, raw, folds, ctx);
-    }
     scores
-}
-
-/// Replaces the intervals of ranking metrics by those of means over folds.
-fn of_ranking(own: &mut Intervals, raw: &ScoredSet<'_>, folds: &PooledFolds, ctx: &Ctx<'_>) {
-    let classes = raw.scored.classes();
-    let patches = CommonPatches {
-        classes,
-        labels: raw.scored.labels().to_vec(),
-        photograph: raw.photographs(),
-        unit: raw.groups(),
-    };
-    let predicted = raw.scored.scores().iter().map(|&score| score >= HALF).collect();
-    let model = ModelScores { scores: raw.scored.scores().to_vec(), predicted, fold: folds.fold.clone() };
-    let drawn: Resampled = resample(&patches, &[model], REPLICATES, &ctx.streams);
-    let names = metrics(classes);
-    let place =
-        |name: &str, class: Option<usize>| names.iter().position(|metric| metric.name == name && metric.class == class);
-    let interval = |name: &str, class: Option<usize>| place(name, class).and_then(|at| drawn.interval(at));
-    own.average_precision = (0..classes).map(|class| interval("average-precision", Some(class))).collect();
-    own.mean_average_precision = interval("mean-average-precision", None);
-    let undefined = place("mean-average-precision", None)
-        .map_or(0, |at| drawn.draws.iter().filter(|draw| draw[at].is_none()).count() as u64);
-    own.dropped = DroppedReplicates { mean_average_precision: undefined, macro_f1: own.dropped.macro_f1.clone() };
 }
 
 /// Mean threshold of each class over folds, for display.

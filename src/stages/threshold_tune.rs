@@ -6,7 +6,6 @@ use crate::data::patches::{PatchSet, SetInfo};
 use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{ScoredSet, curves};
 use crate::learn::gpu::is_approximate;
-use crate::learn::metrics::FEWEST_GROUPS;
 use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::thresholds::Criterion;
 use crate::learn::tta::Tta;
@@ -187,8 +186,8 @@ fn summary(thresholds: &Thresholds) -> Summary {
 /// Number of positive patches below which a threshold is uncertain.
 const FEW_POSITIVES: u64 = 30;
 
-/// Number of photographs with a positive patch below which a threshold is uncertain, as for intervals.
-const FEW_PHOTOGRAPHS: u64 = FEWEST_GROUPS as u64;
+/// Number of photographs with a positive patch below which a threshold is uncertain.
+const FEW_PHOTOGRAPHS: u64 = 5;
 
 fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
     let mut warnings = Vec::new();

@@ -58,7 +58,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "few-groups",
-        "There are fewer than 5 patients, or photographs of unknown patients, or too few with a class, for a confidence interval.",
+        "Fewer than 10 patients (photographs, if patients are unknown) have a positive patch of the class: too few for a confidence interval.",
         "Use more photographs in the test set.",
     ),
     found(

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::{
     Baselines, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics, WithinPhotograph,
-    ZeroDivision, area_bands, at, baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking,
-    recall_by, within_photograph,
+    ZeroDivision, area_bands, at, baselines, co_occurrence, distance_bands, intervals, mean_average_precision,
+    positive_groups, ranking, recall_by, within_photograph,
 };
 use crate::base::Streams;
 use crate::data::patches::{Label, Part, PatchRow, PatchSet};
@@ -116,10 +116,28 @@ pub struct EvaluatedData {
     pub healthy: u64,
     /// Number of photographs with a known positive, per class.
     pub positive_photographs: Vec<u64>,
+    /// Number of groups, which a bootstrap draws: patients, and photographs of unknown patients.
+    #[serde(default)]
+    pub groups: u64,
+    /// Number of groups with a known positive, per class.
+    #[serde(default)]
+    pub positive_groups: Vec<u64>,
     /// Side of a patch, px.
     pub size: u32,
     /// Side of one pixel in native pixels of the release.
     pub scale: u32,
+}
+
+impl EvaluatedData {
+    /// Noun for its groups: `patients`, if all are known.
+    #[must_use]
+    pub fn group_noun(&self) -> &'static str {
+        match self.patients {
+            Some(_) => "patients",
+            None if self.groups == self.photographs => "photographs",
+            None => "patients or photographs",
+        }
+    }
 }
 
 /// Results at one set of thresholds.
@@ -157,7 +175,7 @@ pub struct Scores {
     /// Results at the tuned thresholds, if there are any.
     pub at_tuned: Option<OperatingPoint>,
     /// 95% bootstrap intervals over patients or photographs; the first set of thresholds is 0.5, the second the tuned ones. [`None`] if
-    /// there are fewer than five groups.
+    /// there are fewer than ten groups.
     pub intervals: Option<Intervals>,
     /// Average precision of each class within photographs, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +211,7 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
     let thresholds: Vec<Vec<f64>> = [Some(half.as_slice()), tuned].into_iter().flatten().map(<[f64]>::to_vec).collect();
     let operating = |thresholds: &[f64]| operating(judged, thresholds, zero);
     let rankings = ranking(scored);
+    let groups = judged.groups();
     let photographs: Vec<&Part> = set.parts.iter().filter(|part| !part.rows.is_empty()).collect();
     let patients: Option<BTreeSet<&String>> = photographs.iter().map(|part| part.patient.as_ref()).collect();
     Scores {
@@ -204,6 +223,8 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
             healthy: scored.iter().filter(|(_, labels)| labels.iter().all(|&label| label == Label::Absent)).count()
                 as u64,
             positive_photographs: judged.positive_photographs(),
+            groups: groups.iter().max().map_or(0, |&last| u64::from(last) + 1),
+            positive_groups: positive_groups(scored, &groups),
             size: set.info.size,
             scale: set.info.scale,
         },
@@ -214,7 +235,7 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
         baselines: baselines(scored),
         at_half: operating(&half),
         at_tuned: tuned.map(operating),
-        intervals: intervals(scored, &judged.groups(), &thresholds, zero, streams),
+        intervals: intervals(scored, &groups, &thresholds, zero, streams),
         within_photograph: None,
     }
 }

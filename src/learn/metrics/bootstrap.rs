@@ -1,25 +1,33 @@
-//! Confidence intervals: percentile bootstrap over groups (patients or photographs), because patches of one photograph are not
-//! independent (cluster bootstrap, Field and Welsh 2007).
+//! Confidence intervals: bootstrap-t over groups (patients or photographs), because patches of one photograph are not independent.
+//!
+//! Each resample of the groups (cluster bootstrap, Field and Welsh 2007) has a value and a standard error. The distribution of (value -
+//! estimate) / standard error over resamples takes the place of the normal distribution (Efron and Tibshirani 1993, "An Introduction to the
+//! Bootstrap", chapter 12). Percentile intervals cover too little with few groups, and average precision rises if photographs repeat, which
+//! shifts them upward; docs/evaluation.md has the coverage of both. Standard errors are in [`super::slopes`].
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassMetrics, ConfusionCounts, LabelledScores, Mean, ZeroDivision, known};
+use super::slopes::{Sloped, Sorted};
+use super::{ConfusionCounts, LabelledScores, ZeroDivision, known};
 use crate::base::Streams;
 use crate::data::patches::Label;
 
 /// Number of bootstrap resamples.
 pub const REPLICATES: u64 = 1000;
 
-/// Minimum number of groups for an interval.
-pub const FEWEST_GROUPS: usize = 5;
+/// Minimum number of groups for an interval; for one that depends on positives, of groups with a positive.
+pub const FEWEST_GROUPS: usize = 10;
+
+/// Standard error below which a metric does not vary between groups: rounding.
+const NO_ERROR: f64 = 1e-9;
 
 /// 95% confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// 2.5th percentile.
+    /// Lower end.
     pub low: f64,
-    /// 97.5th percentile.
+    /// Upper end.
     pub high: f64,
 }
 
@@ -33,7 +41,8 @@ pub struct DroppedReplicates {
     pub macro_f1: Vec<u64>,
 }
 
-/// Intervals of the main metrics; [`None`] if a metric is defined in fewer than half of the resamples.
+/// Intervals of the main metrics; [`None`] if fewer than [`FEWEST_GROUPS`] groups have a positive (of the rarest class, for a mean over
+/// classes), if the metric is undefined in half of the resamples, or if it does not vary between groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Number of groups.
@@ -59,13 +68,11 @@ pub struct Intervals {
     pub dropped: DroppedReplicates,
 }
 
-/// Known rows of one class from the highest score to the lowest: group, presence, and whether the next score is lower.
-type Sorted = Vec<(u32, bool, bool)>;
-
 /// Counts of one group at one set of thresholds.
 #[derive(Clone)]
 struct GroupTally {
     counts: Vec<ConfusionCounts>,
+    pooled: ConfusionCounts,
     full: u64,
     right: u64,
 }
@@ -83,12 +90,29 @@ pub fn intervals(
     zero: ZeroDivision,
     streams: &Streams,
 ) -> Option<Intervals> {
-    assert_eq!(group.len(), scored.rows(), "one group per row");
+    intervals_over_folds(scored, group, &vec![0; scored.rows()], thresholds, zero, streams)
+}
+
+/// As [`intervals`], with average precision computed in each fold and averaged over the folds in which it is defined. `fold` is the fold of
+/// each row, from 0.
+///
+/// # Panics
+/// If there is not one group and one fold per row: a defect of the caller.
+#[must_use]
+pub fn intervals_over_folds(
+    scored: &LabelledScores,
+    group: &[u32],
+    fold: &[u32],
+    thresholds: &[Vec<f64>],
+    zero: ZeroDivision,
+    streams: &Streams,
+) -> Option<Intervals> {
+    assert_eq!((group.len(), fold.len()), (scored.rows(), scored.rows()), "one group and one fold per row");
     let groups = group.iter().max().map_or(0, |&last| last as usize + 1);
     if groups < FEWEST_GROUPS {
         return None;
     }
-    let sorted: Vec<Sorted> = (0..scored.classes()).map(|class| sort(scored, group, class)).collect();
+    let sorted: Vec<Vec<Sorted>> = (0..scored.classes()).map(|class| sort(scored, group, fold, class)).collect();
     let shares: Vec<Vec<GroupTally>> = thresholds.iter().map(|at| shares(scored, group, groups, at)).collect();
     let estimate = metrics_of(&sorted, &shares, &vec![1; groups], zero, None);
     let draws: Vec<Replicate> = (0..REPLICATES)
@@ -102,16 +126,21 @@ pub fn intervals(
             metrics_of(&sorted, &shares, &times, zero, Some(&estimate))
         })
         .collect();
-    let values = |at: usize| draws.iter().filter_map(|draw| draw.values[at]).collect();
-    let mut columns = (0..estimate.values.len()).map(|at| interval(values(at)));
+    let positive = positive_groups(scored, group);
+    let rarest = positive.iter().copied().filter(|&groups| groups > 0).min().unwrap_or(0);
+    let mut at = 0;
+    let mut next = |support: u64| {
+        at += 1;
+        let draws = draws.iter().filter_map(|draw| draw.values[at - 1]);
+        estimate.values[at - 1].filter(|_| support >= FEWEST_GROUPS as u64).and_then(|of| interval(of, draws))
+    };
     let dropped = |at: usize| draws.iter().filter(|draw| !draw.same_classes[at]).count() as u64;
-    let mut next = || columns.next().flatten();
-    let average_precision = (0..scored.classes()).map(|_| next()).collect();
+    let average_precision = positive.iter().map(|&groups| next(groups)).collect();
     let mut all = Intervals {
         groups,
         replicates: REPLICATES,
         average_precision,
-        mean_average_precision: next(),
+        mean_average_precision: next(rarest),
         f1: Vec::new(),
         micro_f1: Vec::new(),
         macro_f1: Vec::new(),
@@ -122,29 +151,52 @@ pub fn intervals(
             macro_f1: (1..=thresholds.len()).map(dropped).collect(),
         },
     };
+    let any = with_any_positive(scored, group);
     for _ in thresholds {
-        all.f1.push((0..scored.classes()).map(|_| next()).collect());
-        all.micro_f1.push(next());
-        all.macro_f1.push(next());
-        all.hamming_loss.push(next());
-        all.subset_accuracy.push(next());
+        all.f1.push(positive.iter().map(|&groups| next(groups)).collect());
+        all.micro_f1.push(next(any));
+        all.macro_f1.push(next(rarest));
+        all.hamming_loss.push(next(groups as u64));
+        all.subset_accuracy.push(next(groups as u64));
     }
     Some(all)
 }
 
-fn sort(scored: &LabelledScores, group: &[u32], class: usize) -> Sorted {
-    let mut rows: Vec<(f64, u32, bool)> = scored
-        .iter()
-        .zip(group)
-        .filter_map(|((scores, labels), &group)| known(labels[class]).map(|present| (scores[class], group, present)))
-        .collect();
-    rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let ends = |i: usize| rows.get(i + 1).is_none_or(|next| next.0 != rows[i].0);
-    rows.iter().enumerate().map(|(i, &(_, group, present))| (group, present, ends(i))).collect()
+/// Number of groups with a known positive of each class. `group` is the group of each row.
+#[must_use]
+pub fn positive_groups(scored: &LabelledScores, group: &[u32]) -> Vec<u64> {
+    (0..scored.classes()).map(|class| with_positive(scored, group, |labels| labels[class] == Label::Present)).collect()
+}
+
+fn with_any_positive(scored: &LabelledScores, group: &[u32]) -> u64 {
+    with_positive(scored, group, |labels| labels.contains(&Label::Present))
+}
+
+fn with_positive(scored: &LabelledScores, group: &[u32], positive: impl Fn(&[Label]) -> bool) -> u64 {
+    let rows = scored.iter().zip(group).filter(|((_, labels), _)| positive(labels));
+    rows.map(|(_, group)| group).collect::<std::collections::BTreeSet<_>>().len() as u64
+}
+
+/// Rows of a class in each fold.
+fn sort(scored: &LabelledScores, group: &[u32], fold: &[u32], class: usize) -> Vec<Sorted> {
+    let mut folds: Vec<Vec<(f64, u32, bool)>> = Vec::new();
+    folds.resize_with(fold.iter().max().map_or(1, |&last| last as usize + 1), Vec::new);
+    for (((scores, labels), &group), &fold) in scored.iter().zip(group).zip(fold) {
+        if let Some(present) = known(labels[class]) {
+            folds[fold as usize].push((scores[class], group, present));
+        }
+    }
+    let sorted = |mut rows: Vec<(f64, u32, bool)>| {
+        rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+        let ends = |i: usize| rows.get(i + 1).is_none_or(|next| next.0 != rows[i].0);
+        rows.iter().enumerate().map(|(i, &(_, group, present))| (group, present, ends(i))).collect()
+    };
+    folds.into_iter().map(sorted).collect()
 }
 
 fn shares(scored: &LabelledScores, group: &[u32], groups: usize, thresholds: &[f64]) -> Vec<GroupTally> {
-    let none = GroupTally { counts: vec![ConfusionCounts::default(); scored.classes()], full: 0, right: 0 };
+    let none = ConfusionCounts::default();
+    let none = GroupTally { counts: vec![none; scored.classes()], pooled: none, full: 0, right: 0 };
     let mut shares = vec![none; groups];
     for ((scores, labels), &group) in scored.iter().zip(group) {
         let share = &mut shares[group as usize];
@@ -153,6 +205,7 @@ fn shares(scored: &LabelledScores, group: &[u32], groups: usize, thresholds: &[f
             if let Some(present) = known(label) {
                 let predicted = scores[class] >= thresholds[class];
                 share.counts[class].add(present, predicted);
+                share.pooled.add(present, predicted);
                 right &= present == predicted;
             }
         }
@@ -164,10 +217,13 @@ fn shares(scored: &LabelledScores, group: &[u32], groups: usize, thresholds: &[f
     shares
 }
 
+/// Value of a metric, and its standard error.
+type Studentised = (f64, f64);
+
 /// Metrics of one resample.
 struct Replicate {
-    /// Metrics in the order in which [`intervals`] reads them.
-    values: Vec<Option<f64>>,
+    /// Metrics in the order in which [`intervals_over_folds`] reads them.
+    values: Vec<Option<Studentised>>,
     /// Which classes are defined, for each mean (average precision, then F1 at each set of thresholds).
     classes: Vec<Vec<bool>>,
     /// Whether they are the classes of the estimate.
@@ -175,11 +231,15 @@ struct Replicate {
 }
 
 impl Replicate {
+    fn push(&mut self, metric: Option<&Sloped>, times: &[u64]) {
+        self.values.push(metric.map(|metric| (metric.value, metric.error(times))));
+    }
+
     /// Adds a mean over classes; [`None`] if its classes differ from those of the estimate.
-    fn push_mean(&mut self, of: &[Option<f64>], estimate: Option<&Self>) {
+    fn push_mean(&mut self, of: &[Option<Sloped>], times: &[u64], estimate: Option<&Self>) {
         let classes: Vec<bool> = of.iter().map(Option::is_some).collect();
         let same = estimate.is_none_or(|estimate| estimate.classes[self.classes.len()] == classes);
-        self.values.push(Mean::of(of.iter().copied()).value.filter(|_| same));
+        self.push(Sloped::mean(of).filter(|_| same).as_ref(), times);
         self.classes.push(classes);
         self.same_classes.push(same);
     }
@@ -187,58 +247,46 @@ impl Replicate {
 
 /// Metrics with each group repeated `times` times; without an `estimate`, the result is the estimate.
 fn metrics_of(
-    sorted: &[Sorted],
+    sorted: &[Vec<Sorted>],
     shares: &[Vec<GroupTally>],
     times: &[u64],
     zero: ZeroDivision,
     estimate: Option<&Replicate>,
 ) -> Replicate {
-    let precision: Vec<Option<f64>> = sorted.iter().map(|rows| average_precision(rows, times)).collect();
-    let mut draw = Replicate { values: precision.clone(), classes: Vec::new(), same_classes: Vec::new() };
-    draw.push_mean(&precision, estimate);
+    let mut draw = Replicate { values: Vec::new(), classes: Vec::new(), same_classes: Vec::new() };
+    let over_folds = |folds: &Vec<Sorted>| {
+        let of_folds: Vec<Option<Sloped>> = folds.iter().map(|rows| Sloped::average_precision(rows, times)).collect();
+        Sloped::mean(&of_folds)
+    };
+    let precision: Vec<Option<Sloped>> = sorted.iter().map(over_folds).collect();
+    precision.iter().for_each(|class| draw.push(class.as_ref(), times));
+    draw.push_mean(&precision, times, estimate);
     for shares in shares {
-        let mut counts = vec![ConfusionCounts::default(); sorted.len()];
-        let mut pooled = ConfusionCounts::default();
-        let (mut full, mut right) = (0, 0);
-        for (share, &times) in shares.iter().zip(times) {
-            full += share.full * times;
-            right += share.right * times;
-            for (sum, class) in counts.iter_mut().zip(&share.counts) {
-                sum.pool(class, times);
-                pooled.pool(class, times);
-            }
-        }
-        let f1: Vec<Option<f64>> = counts.into_iter().map(|counts| ClassMetrics::of(counts, zero).f1).collect();
-        draw.values.extend(&f1);
-        draw.values.push(ClassMetrics::of(pooled, zero).f1);
-        draw.push_mean(&f1, estimate);
-        draw.values.push(super::thresholded::ratio(pooled.false_positives + pooled.false_negatives, pooled.known()));
-        draw.values.push(super::thresholded::ratio(right, full));
+        let of_class = |class: usize| Sloped::f1(shares.iter().map(|share| &share.counts[class]), times, zero);
+        let f1: Vec<Option<Sloped>> = (0..sorted.len()).map(of_class).collect();
+        f1.iter().for_each(|class| draw.push(class.as_ref(), times));
+        draw.push(Sloped::f1(shares.iter().map(|share| &share.pooled), times, zero).as_ref(), times);
+        draw.push_mean(&f1, times, estimate);
+        let wrong =
+            |share: &GroupTally| (share.pooled.false_positives + share.pooled.false_negatives, share.pooled.known());
+        let hamming: Vec<(u64, u64)> = shares.iter().map(wrong).collect();
+        draw.push(Sloped::ratio(&hamming, times).as_ref(), times);
+        let subset: Vec<(u64, u64)> = shares.iter().map(|share| (share.right, share.full)).collect();
+        draw.push(Sloped::ratio(&subset, times).as_ref(), times);
     }
     draw
 }
 
-/// Average precision with each group repeated `times` times.
-fn average_precision(rows: &Sorted, times: &[u64]) -> Option<f64> {
-    let (mut hits, mut all, mut before, mut sum) = (0, 0, 0, 0.0);
-    for &(group, present, ends) in rows {
-        let times = times[group as usize];
-        all += times;
-        hits += if present { times } else { 0 };
-        if ends && hits > before {
-            sum += (hits - before) as f64 * (hits as f64 / all as f64);
-            before = hits;
-        }
-    }
-    (hits > 0).then(|| sum / hits as f64)
-}
-
-fn interval(mut values: Vec<f64>) -> Option<Interval> {
-    if (values.len() as u64) < REPLICATES / 2 {
+/// Bootstrap-t interval of a metric between 0 and 1. Resamples in which it does not vary have no standard error and are left out.
+fn interval((value, error): Studentised, draws: impl Iterator<Item = Studentised>) -> Option<Interval> {
+    let pivot = |(own, error): Studentised| (error > NO_ERROR).then(|| (own - value) / error);
+    let mut pivots: Vec<f64> = draws.filter_map(pivot).collect();
+    if error <= NO_ERROR || (pivots.len() as u64) < REPLICATES / 2 {
         return None;
     }
-    values.sort_unstable_by(f64::total_cmp);
-    Some(Interval { low: percentile(&values, 0.025), high: percentile(&values, 0.975) })
+    pivots.sort_unstable_by(f64::total_cmp);
+    let end = |share: f64| (value - percentile(&pivots, share) * error).clamp(0.0, 1.0);
+    Some(Interval { low: end(0.975), high: end(0.025) })
 }
 
 /// Linear interpolation between order statistics (numpy's default).

@@ -9,12 +9,15 @@ mod bootstrap;
 mod cooccurrence;
 pub mod paired;
 mod ranking;
+mod slopes;
 mod strata;
 mod thresholded;
 mod within;
 
 pub use baselines::{Baseline, Baselines, baselines};
-pub use bootstrap::{DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
+pub use bootstrap::{
+    DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals, intervals_over_folds, positive_groups,
+};
 pub use cooccurrence::{CoOccurrence, co_occurrence};
 pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,

@@ -3,8 +3,8 @@
 use macula::base::Streams;
 use macula::data::patches::Label;
 use macula::learn::metrics::{
-    CutPoint, LabelledScores, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands, intervals,
-    mean_average_precision, ranking, ranking_as_stored, recall_by, sigmoid,
+    CutPoint, Intervals, LabelledScores, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands,
+    intervals, intervals_over_folds, positive_groups, ranking, ranking_as_stored, recall_by, sigmoid,
 };
 use macula::learn::thresholds::{Criterion, tune};
 use proptest::prelude::*;
@@ -200,7 +200,7 @@ fn recall_by_area_counts_known_positives_in_their_band() {
 }
 
 #[test]
-fn intervals_contain_the_metric_and_need_five_groups() {
+fn intervals_contain_the_metric_and_need_ten_groups() {
     let n = 400u32;
     let mut stream = Streams::new(1, "test").stream("data", 0, &[]);
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
@@ -212,7 +212,7 @@ fn intervals_contain_the_metric_and_need_five_groups() {
     let scored = LabelledScores::new(1, scores, labels);
     let group = |groups: u32| (0..n).map(|i| i % groups).collect::<Vec<u32>>();
     let streams = Streams::new(7, "eval");
-    assert_eq!(intervals(&scored, &group(4), &[vec![0.5]], ZeroDivision::Undefined, &streams), None);
+    assert_eq!(intervals(&scored, &group(9), &[vec![0.5]], ZeroDivision::Undefined, &streams), None);
     let all = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], ZeroDivision::Undefined, &streams).unwrap();
     let again = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], ZeroDivision::Undefined, &streams).unwrap();
     assert_eq!(all, again, "the same seed, whatever the threads");
@@ -241,46 +241,84 @@ fn a_perfect_class_has_an_average_precision_of_1_to_the_last_bit() {
     }
 }
 
-/// Ten groups of one row each: class 0 in every other group and separable, class 1 only in the first group, with the lowest score.
-fn rare() -> (LabelledScores, Vec<u32>) {
-    let (mut scores, mut labels) = (Vec::new(), Vec::new());
-    for row in 0..10 {
-        let (common, rare) = (row % 2 == 0, row == 0);
-        scores.extend([if common { 0.9 } else { 0.1 }, if rare { 0.05 } else { 0.6 }]);
-        labels.extend([common, rare].map(|present| if present { Label::Present } else { Label::Absent }));
+/// Forty groups of three rows each: class 0 is present in every other group, class 1 in the first `rare` groups.
+fn rare(rare: u32) -> (LabelledScores, Vec<u32>) {
+    let mut stream = Streams::new(2, "test").stream("data", 0, &[]);
+    let (mut scores, mut labels, mut group) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..120 {
+        let own = row / 3;
+        group.push(own);
+        for present in [own % 2 == 0, own < rare] {
+            scores.push(0.7 * stream.uniform() + if present { 0.3 } else { 0.0 });
+            labels.push(if present { Label::Present } else { Label::Absent });
+        }
     }
-    (LabelledScores::new(2, scores, labels), (0..10).collect())
+    (LabelledScores::new(2, scores, labels), group)
 }
 
 #[test]
-fn the_interval_of_a_mean_is_over_the_classes_of_the_mean() {
-    let (scored, group) = rare();
-    let figures = ranking(&scored);
-    let mean = mean_average_precision(&figures).value.unwrap();
-    assert_eq!((figures[0].average_precision, figures[1].average_precision), (Some(1.0), Some(0.1)));
+fn a_class_needs_ten_groups_with_a_positive_and_a_mean_needs_them_of_each_class() {
     let streams = Streams::new(3, "eval");
-    let found = intervals(&scored, &group, &[vec![0.5; 2]], ZeroDivision::Undefined, &streams).unwrap();
-    // About (9/10)^10 = 349 of 1,000 draws of ten hold no row of the rare class: their mean would be that of class 0, 1.
-    let dropped = found.dropped.mean_average_precision;
-    assert!((300..400).contains(&dropped), "{dropped}");
-    assert_eq!(found.dropped.macro_f1, [dropped]);
-    let interval = found.mean_average_precision.unwrap();
-    assert!(interval.low <= mean && mean <= interval.high && interval.high < 0.8, "{mean} {interval:?}");
-    assert_eq!(found.average_precision[0].map(|own| (own.low, own.high)), Some((1.0, 1.0)));
+    let of = |groups: u32| {
+        let (scored, group) = rare(groups);
+        assert_eq!(positive_groups(&scored, &group), [20, u64::from(groups)]);
+        intervals(&scored, &group, &[vec![0.5; 2]], ZeroDivision::Undefined, &streams).unwrap()
+    };
+    let there = |found: &Intervals| {
+        let means = [found.mean_average_precision, found.macro_f1[0]];
+        let classes = [found.average_precision[1], found.f1[0][1]];
+        assert!([found.average_precision[0], found.micro_f1[0], found.hamming_loss[0]].iter().all(Option::is_some));
+        means.into_iter().chain(classes).map(|interval| interval.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(there(&of(9)), [false; 4]);
+    assert_eq!(there(&of(10)), [true; 4]);
+    // The mean does not cover a class without positives.
+    assert_eq!(there(&of(0)), [true, true, false, false]);
+    // Of 40 draws from 40 groups, (39/40)^40 = 0.363 hold none of one group.
+    let dropped = of(1).dropped;
+    assert!((310..420).contains(&dropped.mean_average_precision), "{dropped:?}");
+    assert_eq!(dropped.macro_f1, [dropped.mean_average_precision]);
+}
+
+#[test]
+fn a_metric_that_does_not_vary_has_no_interval() {
+    let (scored, group) = rare(10);
+    let perfect = scored.labels().iter().map(|&label| if label == Label::Present { 0.9 } else { 0.1 }).collect();
+    let scored = LabelledScores::new(2, perfect, scored.labels().to_vec());
+    let found = intervals(&scored, &group, &[vec![0.5; 2]], ZeroDivision::Undefined, &Streams::new(3, "eval")).unwrap();
+    assert_eq!((found.mean_average_precision, found.micro_f1[0], found.hamming_loss[0]), (None, None, None));
+}
+
+#[test]
+fn folds_are_scored_apart_and_averaged() {
+    let (scored, group) = rare(20);
+    let fold: Vec<u32> = group.iter().map(|group| group % 4 / 2).collect();
+    // What is added to all scores of a fold changes nothing.
+    let moved = scored
+        .scores()
+        .chunks(2)
+        .zip(&fold)
+        .flat_map(|(scores, &fold)| scores.iter().map(move |score| score + f64::from(fold) * 5.0));
+    let moved = LabelledScores::new(2, moved.collect(), scored.labels().to_vec());
+    let streams = Streams::new(3, "eval");
+    let of = |scored: &LabelledScores, fold: &[u32]| {
+        intervals_over_folds(scored, &group, fold, &[], ZeroDivision::Undefined, &streams).unwrap()
+    };
+    assert_eq!(of(&scored, &fold), of(&moved, &fold));
+    assert_ne!(of(&scored, &fold), of(&scored, &vec![0; fold.len()]));
 }
 
 #[test]
 fn an_interval_treats_a_division_by_zero_like_the_metric() {
-    let (scored, group) = rare();
+    let (scored, group) = rare(0);
+    let never = scored.scores().chunks(2).flat_map(|scores| [scores[0], 0.1]).collect();
+    let scored = LabelledScores::new(2, never, scored.labels().to_vec());
     let streams = Streams::new(3, "eval");
-    let of = |zero| intervals(&scored, &group, &[vec![0.5; 2]], zero, &streams).unwrap();
-    // With 0 or 1 in place of an undefined value, all classes are in the mean, and in that of every draw.
-    let (none, zero) = (of(ZeroDivision::Undefined), of(ZeroDivision::Zero));
-    assert_eq!(zero.dropped.macro_f1, [0]);
-    assert_eq!(zero.dropped.mean_average_precision, none.dropped.mean_average_precision);
     for at_zero in [ZeroDivision::Undefined, ZeroDivision::Zero, ZeroDivision::One] {
+        let found = intervals(&scored, &group, &[vec![0.5; 2]], at_zero, &streams).unwrap();
         let figure = at(&scored, &[0.5; 2], at_zero).macro_f1.value.unwrap();
-        let interval = of(at_zero).macro_f1[0].unwrap();
+        let interval = found.macro_f1[0].unwrap();
         assert!(interval.low <= figure && figure <= interval.high, "{figure} {interval:?}");
+        assert_eq!(found.dropped.macro_f1, [0]);
     }
 }

@@ -19,7 +19,7 @@ use macula::stages::eval::evaluated;
 use macula::stages::threshold_tune::{judged, natural, tuned};
 use macula::store::{Objects, Tree};
 
-use super::fixture::{CLASSES, TINY, set};
+use super::fixture::{CLASSES, Extent, TINY, set};
 
 fn space() -> (tempfile::TempDir, Objects) {
     let folder = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ fn the_outputs_of_threshold_tune_and_eval_do_not_change() {
         "mean AP 0.721 (chance 0.177): MA 0.884, HE 0.728, EX 0.962, SE 0.309; micro F1 0.784 (all positive 0.309); 144 patches of 6 photographs"
     );
     assert_eq!(cuts.outputs["out"].digest().short(), "32832827", "raise the version of `threshold-tune`");
-    assert_eq!(scores.outputs["out"].digest().short(), "b1d5d398", "raise the version of `eval`");
+    assert_eq!(scores.outputs["out"].digest().short(), "c873c59a", "raise the version of `eval`");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn the_same_artifacts_give_the_same_page() {
     let (_two, second) = space();
     let page = html(&first, None);
     assert_eq!(page, html(&second, None));
-    assert_eq!(Digest::of(page.as_bytes()).short(), "eeac94a7", "raise the version of `report`");
+    assert_eq!(Digest::of(page.as_bytes()).short(), "6cc7b626", "raise the version of `report`");
 }
 
 #[test]
@@ -307,21 +307,22 @@ fn few_patients_are_counted() {
         let found = summary(&scores).warnings.into_iter().find(|warning| warning.code == "few-groups");
         found.map(|warning| warning.text)
     };
-    let three = "no confidence interval: it needs at least 5 patients, and these patches come from 3";
+    let three = "no confidence interval: it needs at least 10 patients, and these patches come from 3";
     assert_eq!(few(&|_| ()).as_deref(), Some(three));
     // Without patients, each of the six photographs counts.
+    let six = "no confidence interval: it needs at least 10 photographs, and these patches come from 6";
     let photographs = few(&|set| set.parts.iter_mut().for_each(|part| part.patient = None));
-    assert!(photographs.is_none_or(|text| !text.starts_with("no confidence interval: it needs")));
+    assert_eq!(photographs.as_deref(), Some(six));
     let mixed = few(&|set| set.parts[5].patient = None);
-    let fewer = "no confidence interval: it needs at least 5 patients, and these patches come from fewer than 5";
+    let fewer = "no confidence interval: it needs at least 10 patients or photographs, and these patches come from 4";
     assert_eq!(mixed.as_deref(), Some(fewer));
 }
 
 #[test]
 fn a_mean_whose_interval_reaches_chance_is_reported() {
     let (_folder, objects) = space();
-    let (mut set, logits) = set(TINY, &objects);
-    // Each of the six photographs counts.
+    let (mut set, logits) = set(Extent { photographs: 24, ..TINY }, &objects);
+    // Each photograph counts.
     set.parts.iter_mut().for_each(|part| part.patient = None);
     let streams = Streams::new(7, "eval");
     let mut scores = evaluate(&ScoredSet::new(&set, &logits), None, ZeroDivision::Undefined, &streams);

@@ -93,19 +93,6 @@ pub fn metrics(classes: usize) -> Vec<MetricName> {
     over_all.into_iter().chain((0..classes).flat_map(of_class)).collect()
 }
 
-impl Resampled {
-    /// 95% percentile interval of a metric, as in `eval`; [`None`] if it is defined in fewer than half of the draws.
-    #[must_use]
-    pub fn interval(&self, at: usize) -> Option<Interval> {
-        let mut values: Vec<f64> = self.draws.iter().filter_map(|draw| draw[at]).collect();
-        if values.is_empty() || values.len() * 2 < self.draws.len() {
-            return None;
-        }
-        values.sort_unstable_by(f64::total_cmp);
-        Some(Interval { low: percentile(&values, 0.025), high: percentile(&values, 0.975) })
-    }
-}
-
 impl CommonPatches {
     /// Number of rows N.
     #[must_use]
