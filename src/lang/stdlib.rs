@@ -24,6 +24,7 @@ modules![
     "networks/shallow-cnn",
     "stages/augment",
     "stages/average",
+    "stages/calibrate",
     "stages/combine",
     "stages/encode",
     "stages/eval",

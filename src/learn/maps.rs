@@ -56,6 +56,7 @@ fn scores_of(
     scoring: Scoring,
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
+    model.info.calibrated_for(scoring.tta)?;
     let (sides, values) = (model.info.sides(), model.info.normalisation.tables());
     let of_input = |input: &JoinedEmbeddings| {
         joined.get(&input.name).ok_or_else(|| StageError::Bug(format!("no embedding as `{}`", input.name)))
@@ -65,7 +66,7 @@ fn scores_of(
     let mut all = Vec::with_capacity(places.len() * model.info.classes.len());
     let mut take = |batch: &PixelBatch| -> Result<(), StageError> {
         stop.check()?;
-        all.extend(scoring.tta.scores(batch, |batch| model.logits(batch))?);
+        all.extend(model.scores(batch, scoring.tta)?);
         Ok(())
     };
     let batch = |places: &[(usize, usize)]| PixelBatch {

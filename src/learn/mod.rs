@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod auxiliary;
+pub mod calibration;
 pub mod checkpoint;
 pub mod encoder;
 pub mod evaluation;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Calibration;
 use super::gpu::{DeviceRequest, Precision};
 use super::loader::{OpenPatchSet, PixelBatch, ahead, margin_of};
 pub(super) use super::network::bug;
@@ -57,6 +58,9 @@ pub struct ModelInfo {
     pub epochs: u64,
     /// Target that it was trained on.
     pub kernel_path: String,
+    /// Calibration of its scores; none in models that were not calibrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// What it was trained on; only in copies outside the store that were asked to have it (`macula get --with-provenance`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
@@ -68,6 +72,14 @@ impl ModelInfo {
     pub fn sides(&self) -> [usize; 2] {
         let size = self.size as usize;
         [network::canvas(&self.network, size), size]
+    }
+
+    /// Refuses scores with another test-time augmentation than those that the model was calibrated for.
+    ///
+    /// # Errors
+    /// `calibration-tta`.
+    pub fn calibrated_for(&self, tta: Tta) -> Result<(), StageError> {
+        self.calibration.as_ref().map_or(Ok(()), |calibration| calibration.fits(tta))
     }
 
     /// Warning if the resolution differs from that of the training patches.
@@ -140,6 +152,18 @@ impl Classifier {
     /// As [`Network::forward`].
     pub fn logits(&self, batch: &PixelBatch) -> Result<Vec<f32>, StageError> {
         logits(&self.network, &on_tape(batch)?)
+    }
+
+    /// Scores (N x C, row-major) of normalised pixels, calibrated if the model is.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn scores(&self, batch: &PixelBatch, tta: Tta) -> Result<Vec<f64>, StageError> {
+        let mut scores = tta.scores(batch, |batch| self.logits(batch))?;
+        if let Some(calibration) = &self.info.calibration {
+            calibration.apply(&mut scores);
+        }
+        Ok(scores)
     }
 
     /// Runs a first batch of black patches, which folds the batch norms.
@@ -245,7 +269,7 @@ impl Scoring {
 /// Scores (N x C, row-major) of all patches of a set in its order, each once regardless of copies.
 ///
 /// # Errors
-/// [`StageError::Input`] if the set does not match the model, [`StageError::Stopped`], or errors of the store.
+/// [`StageError::Input`] if the set or `tta` does not match the model, [`StageError::Stopped`], or errors of the store.
 pub fn predict(
     model: &Classifier,
     set: &PatchSet,
@@ -255,6 +279,7 @@ pub fn predict(
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
     model.accepts(set)?;
+    model.info.calibrated_for(scoring.tta)?;
     let samples = OpenPatchSet::open(set.clone(), None, model.info.normalisation, objects)?;
     let samples = samples.for_network(&model.info.network, objects)?;
     let draws = samples.all();
@@ -265,7 +290,7 @@ pub fn predict(
         |at| samples.plain(pieces[at]),
         |_, batch| {
             stop.check()?;
-            all.extend(scoring.tta.scores(&batch, |batch| model.logits(batch))?);
+            all.extend(model.scores(&batch, scoring.tta)?);
             progress.step((all.len() / model.info.classes.len()) as u64, draws.len() as u64, "patches");
             Ok(())
         },

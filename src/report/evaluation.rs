@@ -113,6 +113,7 @@ pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) 
                 (recall(scores, |at| &at.recall_by_area, "Recall by lesion area", "lesion pixels in the patch (original resolution)"))
                 (recall(scores, |at| &at.recall_by_distance, "Recall by distance from the patch centre", "distance from the patch centre to the nearest lesion pixel"))
             }
+            (super::reliability::section(scores))
             (co_occurrence(scores))
             (gallery(evaluation, names, examples))
         }

@@ -11,5 +11,6 @@ pub mod names;
 pub mod page;
 pub mod paired;
 pub mod predictions;
+mod reliability;
 pub mod scores;
 pub mod training;

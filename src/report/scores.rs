@@ -2,7 +2,9 @@
 
 use crate::base::figure::{counted, metric, per_class, thousands};
 use crate::learn::evaluation::{OperatingPoint, Scores};
-use crate::learn::metrics::{Baseline, ClassMetrics, FEWEST_GROUPS, Interval, Mean, Stratum, mean_average_precision};
+use crate::learn::metrics::{
+    Baseline, ClassMetrics, ClassReliability, FEWEST_GROUPS, Interval, Mean, Stratum, mean_average_precision,
+};
 use crate::learn::spread::spread;
 use crate::stage::{Cell, Summary, Table, Warning};
 
@@ -26,6 +28,7 @@ pub fn summary(scores: &Scores) -> Summary {
         tables.push(at_thresholds(scores, tuned, AT_TUNED));
     }
     tables.extend(within_photograph(scores));
+    tables.extend(calibration(scores));
     tables.push(recall(
         scores,
         |at| &at.recall_by_area,
@@ -197,6 +200,39 @@ pub fn within_photograph(scores: &Scores) -> Option<Table> {
     });
     let title = "average precision within photographs (mean over photographs with a positive)";
     Some(table(title, &["class", "AP", "chance", "photographs"], rows.collect()))
+}
+
+/// Brier score and calibration error per class; [`None`] if it was not asked for.
+#[must_use]
+pub fn calibration(scores: &Scores) -> Option<Table> {
+    let row = |((name, found), baseline): ((&String, &Option<ClassReliability>), &Baseline)| {
+        let of = |value: fn(&ClassReliability) -> f64| real(found.as_ref().map(value));
+        vec![
+            Cell::Text(name.clone()),
+            of(|class| class.calibration_error),
+            of(|class| class.brier),
+            of(|class| class.reliability),
+            of(|class| class.resolution),
+            of(|class| class.uncertainty),
+            of(|class| class.within_bins),
+            of(|class| class.mean_score),
+            real(baseline.prevalence),
+        ]
+    };
+    let classes = scores.classes.iter().zip(scores.calibration.as_ref()?).zip(&scores.baselines.classes);
+    let columns = [
+        "class",
+        "ECE",
+        "Brier",
+        "reliability",
+        "resolution",
+        "uncertainty",
+        "within bins",
+        "mean score",
+        "prevalence",
+    ];
+    let title = "calibration (Brier score = reliability - resolution + uncertainty + within bins)";
+    Some(table(title, &columns, classes.map(row).collect()))
 }
 
 /// Precision, recall and F1 per class at one set of thresholds.

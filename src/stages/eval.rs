@@ -6,7 +6,9 @@ use super::threshold_tune::{natural, scored};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
-use crate::learn::evaluation::{ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions};
+use crate::learn::evaluation::{
+    ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions, reliability_bins,
+};
 use crate::learn::gpu::is_approximate;
 use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::Scoring;
@@ -50,6 +52,9 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     if ctx.params.flag("within-photograph")? {
         scores.within_photograph = Some(judged.within_photograph());
     }
+    if ctx.params.flag("calibration")? {
+        scores.calibration = Some(judged.reliability(&ctx.streams));
+    }
     let outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
     Ok(Outcome { target, ..outcome })
 }
@@ -66,8 +71,8 @@ pub(super) fn zero_division(params: &Params) -> Result<ZeroDivision, StageError>
     })
 }
 
-/// Outcome of the stage: `scores.json`, `predictions.parquet`, `curves.parquet`, `examples.json` and the examples as PNG. `tuned` are
-/// tuned thresholds and what they maximise.
+/// Outcome of the stage: `scores.json`, `predictions.parquet`, `curves.parquet`, `reliability.parquet` if calibration was asked for,
+/// `examples.json` and the examples as PNG. `tuned` are tuned thresholds and what they maximise.
 ///
 /// # Errors
 /// Store errors.
@@ -86,6 +91,10 @@ pub fn evaluated(
     tree.insert("predictions.parquet", objects.put(&table)?);
     let table = curves(&judged.scored, &judged.set.info.classes).to_parquet().map_err(|error| bug(&error))?;
     tree.insert("curves.parquet", objects.put(&table)?);
+    if let Some(found) = &scores.calibration {
+        let table = reliability_bins(found, &scores.classes).to_parquet().map_err(|error| bug(&error))?;
+        tree.insert("reliability.parquet", objects.put(&table)?);
+    }
     let chosen = examples(judged, &scores.operating().figures.thresholds);
     show(judged, &chosen, &mut tree, objects)?;
     let json = serde_json::to_vec_pretty(&chosen).map_err(|error| bug(&error))?;

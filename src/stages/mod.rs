@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod average;
+pub mod calibrate;
 pub mod combine;
 pub mod encode;
 pub mod eval;
@@ -37,6 +38,7 @@ pub fn registry() -> &'static [Implementation] {
     const ALL: &[Implementation] = &[
         augment::AUGMENT,
         average::AVERAGE,
+        calibrate::CALIBRATE,
         combine::COMBINE,
         encode::ENCODE,
         eval::EVAL,

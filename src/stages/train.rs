@@ -166,6 +166,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
         kernel_path: fitted.target.clone(),
+        calibration: None,
         provenance: None,
     };
     let json = serde_json::to_vec_pretty(&model).map_err(|error| StageError::Bug(error.to_string()))?;

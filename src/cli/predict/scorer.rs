@@ -53,7 +53,10 @@ impl Scorer {
             let member = Member::new(loaded, artifact)?;
             let name = member.stage.name.clone();
             let tuned = tuned(host, loaded, |stage| reads(stage, "model", &name))?;
-            let tta = orientations(&loaded.pipeline, &name, tuned.as_ref());
+            let tta = match &member.info.calibration {
+                Some(calibration) => calibration.tta,
+                None => orientations(&loaded.pipeline, &name, tuned.as_ref()),
+            };
             return Ok(Self { name: member.stage.base_name.clone(), run, members: vec![member], tta, tuned });
         };
         let scored = scored(&loaded.pipeline, average)?;

@@ -43,7 +43,9 @@ impl<'a> Way<'a> {
     /// # Errors
     /// A [`Failure`] if it cannot be repeated, or if photographs were prepared differently for two of them.
     pub(super) fn common(pipeline: &'a Pipeline, members: &'a [Member]) -> Result<Self, Failure> {
-        let of = |member: &'a Member| way(pipeline, &member.stage, &member.info.network.embeddings());
+        let of = |member: &'a Member| {
+            way(pipeline, training(pipeline, &member.stage)?, &member.info.network.embeddings())
+        };
         let mut all: Option<(&str, Self)> = None;
         for member in members {
             let (name, own) = (member.stage.base_name.as_str(), of(member)?);
@@ -73,6 +75,14 @@ impl<'a> Way<'a> {
         way.encodings.sort_by(|one, other| one.input.cmp(&other.input));
         Ok(way)
     }
+}
+
+/// The stage that trained the classifier of a stage, which may only have calibrated it.
+fn training<'a>(pipeline: &'a Pipeline, mut stage: &'a StageSpec) -> Result<&'a StageSpec, Failure> {
+    while stage.implementation == "calibrate" {
+        stage = read(pipeline, stage, "model")?.stage;
+    }
+    Ok(stage)
 }
 
 /// Follows the data of a training back to the source of its photographs. `inputs` are those of the network that read embeddings.

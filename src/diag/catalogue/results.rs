@@ -43,8 +43,38 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "few-positives",
-        "A threshold is based on fewer than 30 positive patches, or on positive patches from fewer than 5 photographs, and is uncertain.",
+        "A threshold or a calibration is based on fewer than 30 positive patches, or on positive patches from fewer than 5 photographs, and is uncertain.",
         "Use more photographs in the validation set.",
+    ),
+    found(
+        "prior-differs",
+        "After a prior shift was subtracted, the odds of the mean score of a class still differ from those of its prevalence by a factor of 2 or more on the validation patches.",
+        "Give `calibrate` the sampling and the weights of the training, or use `method platt`.",
+    ),
+    found(
+        "not-calibrated",
+        "Scores cannot be calibrated: a class has no positive or no negative patches, its positives do not score higher, or all scores are on the right side of 0.5.",
+        "Calibrate on more patches, and check the classifier.",
+    ),
+    found(
+        "calibration-tta",
+        "A calibrated classifier is used with another test-time augmentation than it was calibrated for. Averaging over orientations changes scores.",
+        "Set `tta` in `calibrate` as in the stage that uses the classifier.",
+    ),
+    found(
+        "calibrated",
+        "`method prior` gets a classifier that is calibrated already, whose scores no longer show the prevalence in training.",
+        "Subtract the prior shift first, then fit the temperature.",
+    ),
+    found(
+        "not-of-method",
+        "`calibrate` gets sampling or weights of the training, which only `method prior` reads.",
+        "Remove them, or use `method prior`.",
+    ),
+    found(
+        "other-training-data",
+        "The patches at `trained` have other labels than those that the classifier was trained on.",
+        "Connect the stage at `data` of `train`.",
     ),
     found(
         "condition-not-met",

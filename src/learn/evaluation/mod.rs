@@ -7,16 +7,16 @@ mod tables;
 
 pub use examples::{ExampleKind, ExamplePatch, PER_KIND, examples};
 pub use predicted::{ClassPredictions, PhotographPredictions, of_classes, of_photographs, photographs};
-pub use tables::{curves, predictions};
+pub use tables::{curves, predictions, reliability_bins};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{
-    Baselines, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics, WithinPhotograph,
-    ZeroDivision, area_bands, at, baselines, co_occurrence, distance_bands, intervals, mean_average_precision,
-    positive_groups, ranking, recall_by, within_photograph,
+    Baselines, ClassReliability, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics,
+    WithinPhotograph, ZeroDivision, area_bands, at, baselines, co_occurrence, distance_bands, intervals,
+    mean_average_precision, positive_groups, ranking, recall_by, reliability, within_photograph,
 };
 use crate::base::Streams;
 use crate::data::patches::{Label, Part, PatchRow, PatchSet};
@@ -79,6 +79,12 @@ impl<'a> ScoredSet<'a> {
     #[must_use]
     pub fn within_photograph(&self) -> Vec<WithinPhotograph> {
         within_photograph(&self.scored, &self.photographs())
+    }
+
+    /// Reliability of the scores of each class.
+    #[must_use]
+    pub fn reliability(&self, streams: &Streams) -> Vec<Option<ClassReliability>> {
+        reliability(&self.scored, &self.groups(), streams)
     }
 
     /// Group of each row, numbered from 0: its patient, or its photograph if the patient is unknown.
@@ -180,6 +186,9 @@ pub struct Scores {
     /// Average precision of each class within photographs, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within_photograph: Option<Vec<WithinPhotograph>>,
+    /// Reliability of the scores of each class, if asked for; null for a class without known labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Vec<Option<ClassReliability>>>,
 }
 
 impl Scores {
@@ -237,6 +246,7 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
         at_tuned: tuned.map(operating),
         intervals: intervals(scored, &groups, &thresholds, zero, streams),
         within_photograph: None,
+        calibration: None,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::ScoredSet;
 use crate::data::table::{Column, Columns};
-use crate::learn::metrics::{LabelledScores, ZeroDivision, cut_points, known};
+use crate::learn::metrics::{ClassReliability, LabelledScores, ReliabilityBin, ZeroDivision, cut_points, known};
 
-/// Table with one row per patch: `photograph`, `patient`, `x`, `y`, then for each class `score.K` (probability), `label.K` (null
+/// Table with one row per patch: `photograph`, `patient`, `x`, `y`, then for each class `score.K` (0 to 1), `label.K` (null
 /// if unknown), `predicted.K` (at 0.5), `tuned.K` (at the tuned threshold, if there is one) and `mask_pixels.K` (native).
 #[must_use]
 pub fn predictions(judged: &ScoredSet<'_>, tuned: Option<&[f64]>) -> Columns {
@@ -61,4 +61,32 @@ pub fn curves(scored: &LabelledScores, classes: &[String]) -> Columns {
         ("true_positives".to_owned(), Column::Int(hits)),
         ("false_positives".to_owned(), Column::Int(alarms)),
     ])
+}
+
+/// Table of the reliability curves: for each class and bin, from the lowest scores to the highest, `class`, `lowest`, `highest` and
+/// `mean_score`, the `observed` frequency with its 95% interval (`low`, `high`; null if there is none), and numbers of `patches`,
+/// `positives` and `groups` (patients or photographs).
+#[must_use]
+pub fn reliability_bins(found: &[Option<ClassReliability>], classes: &[String]) -> Columns {
+    let bins: Vec<(&String, &ReliabilityBin)> = classes
+        .iter()
+        .zip(found)
+        .flat_map(|(class, found)| found.iter().flat_map(move |found| found.bins.iter().map(move |bin| (class, bin))))
+        .collect();
+    let real =
+        |value: fn(&ReliabilityBin) -> Option<f64>| Column::Real(bins.iter().map(|(_, bin)| value(bin)).collect());
+    let int =
+        |value: fn(&ReliabilityBin) -> u64| Column::Int(bins.iter().map(|(_, bin)| Some(value(bin) as i64)).collect());
+    let mut table = Columns::default();
+    table.push("class", Column::Text(bins.iter().map(|(class, _)| Some((*class).clone())).collect()));
+    table.push("lowest", real(|bin| Some(bin.lowest)));
+    table.push("highest", real(|bin| Some(bin.highest)));
+    table.push("mean_score", real(|bin| Some(bin.mean_score)));
+    table.push("observed", real(|bin| Some(bin.observed)));
+    table.push("low", real(|bin| bin.interval.map(|interval| interval.low)));
+    table.push("high", real(|bin| bin.interval.map(|interval| interval.high)));
+    table.push("patches", int(|bin| bin.patches));
+    table.push("positives", int(|bin| bin.positives));
+    table.push("groups", int(|bin| bin.groups));
+    table
 }

@@ -118,11 +118,7 @@ pub fn intervals_over_folds(
     let draws: Vec<Replicate> = (0..REPLICATES)
         .into_par_iter()
         .map(|replicate| {
-            let mut stream = streams.stream("bootstrap", replicate, &[]);
-            let mut times = vec![0u64; groups];
-            for _ in 0..groups {
-                times[stream.below(groups as u64) as usize] += 1;
-            }
+            let times = drawn(groups, replicate, streams);
             metrics_of(&sorted, &shares, &times, zero, Some(&estimate))
         })
         .collect();
@@ -160,6 +156,28 @@ pub fn intervals_over_folds(
         all.subset_accuracy.push(next(groups as u64));
     }
     Some(all)
+}
+
+/// How often each group is in a resample.
+fn drawn(groups: usize, replicate: u64, streams: &Streams) -> Vec<u64> {
+    let mut stream = streams.stream("bootstrap", replicate, &[]);
+    let mut times = vec![0u64; groups];
+    for _ in 0..groups {
+        times[stream.below(groups as u64) as usize] += 1;
+    }
+    times
+}
+
+/// Interval of a ratio of two sums over groups, given by the parts of each group; [`None`] if fewer than [`FEWEST_GROUPS`] groups have a part
+/// in the denominator, or if it does not vary between them.
+pub(super) fn ratio_interval(parts: &[(u64, u64)], streams: &Streams) -> Option<Interval> {
+    if parts.iter().filter(|part| part.1 > 0).count() < FEWEST_GROUPS {
+        return None;
+    }
+    let of = |times: &[u64]| Sloped::ratio(parts, times).map(|ratio| (ratio.value, ratio.error(times)));
+    let estimate = of(&vec![1; parts.len()])?;
+    let draws = (0..REPLICATES).into_par_iter().filter_map(|replicate| of(&drawn(parts.len(), replicate, streams)));
+    interval(estimate, draws.collect::<Vec<_>>().into_iter())
 }
 
 /// Number of groups with a known positive of each class. `group` is the group of each row.

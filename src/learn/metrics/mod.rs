@@ -9,6 +9,7 @@ mod bootstrap;
 mod cooccurrence;
 pub mod paired;
 mod ranking;
+mod reliability;
 mod slopes;
 mod strata;
 mod thresholded;
@@ -22,6 +23,7 @@ pub use cooccurrence::{CoOccurrence, co_occurrence};
 pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
 };
+pub use reliability::{BINS, ClassReliability, ReliabilityBin, reliability};
 pub use strata::{RecallBand, RecallCounts, Stratum, area_bands, distance_bands, recall_by};
 pub use thresholded::{ClassMetrics, ConfusionCounts, Mean, ThresholdMetrics, ZeroDivision, at};
 pub use within::{WithinPhotograph, within_photograph};

@@ -143,7 +143,7 @@ fn nodes_of_other_tools_are_understood_in_a_pipeline_and_next_to_it() {
         ("epochs 3", "it is a parameter of `train`; write it in its braces: `train NAME { … }`"),
         (
             "batch 3",
-            "it is a parameter of `eval`, `heat-map`, `predict`, `threshold-tune` and `train`; write it in the braces of the stage",
+            "it is a parameter of `calibrate`, `eval`, `heat-map`, `predict`, `threshold-tune` and `train`; write it in the braces of the stage",
         ),
     ] {
         let text = format!("pipeline a seed=1 {{\n    synthetic fundus\n    {node}\n}}\n");

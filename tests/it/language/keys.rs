@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 34] = [
+const STAGES: [&str; 36] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -35,6 +35,8 @@ const STAGES: [&str; 34] = [
     "threshold-tune @cuts { model @classifier; data @folds.valid; maximize f1 }",
     "eval @scores { model @classifier; thresholds @cuts; data @folds.test }",
     "eval @plain { model @classifier; data @folds.test }",
+    "calibrate @honest { model @classifier; data @folds.valid }",
+    "eval @checked { model @honest; data @folds.test; calibration #true }",
     "spread @table { of @scores @plain }",
     "pool @pooled { of @scores @plain; data @folds.test }",
     "encode @described { from @fundus; init @imagenet; network resnet18 to=layer3; side 256 }",

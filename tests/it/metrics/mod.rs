@@ -1,6 +1,7 @@
 //! Tests of tables, metrics, thresholds, evaluation and reports.
 
 mod agreement;
+mod calibration;
 mod coverage;
 pub(crate) mod fixture;
 mod invariants;

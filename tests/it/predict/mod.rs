@@ -2,6 +2,7 @@
 //! are scored like the pipeline's own.
 
 mod averages;
+mod calibrated;
 mod cells;
 mod cross;
 mod maps;

@@ -1,0 +1,133 @@
+//! Reliability of scores as probabilities: the curve of observed frequencies, the Brier score and its parts, and the calibration error. Knows
+//! no threshold.
+
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap::{Interval, percentile, ratio_interval};
+use super::{LabelledScores, known};
+use crate::base::Streams;
+
+/// Number of bins. Each holds as many patches as the others, as far as equal scores allow.
+pub const BINS: usize = 10;
+
+/// Patches with similar scores of one class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// Lowest score.
+    pub lowest: f64,
+    /// Highest score.
+    pub highest: f64,
+    /// Mean score.
+    pub mean_score: f64,
+    /// Observed frequency: the fraction of patches with the class.
+    pub observed: f64,
+    /// 95% confidence interval of the observed frequency over groups; [`None`] with patches of fewer than ten groups, or if it does not
+    /// vary between them.
+    pub interval: Option<Interval>,
+    /// Patches.
+    pub patches: u64,
+    /// Patches with the class.
+    pub positives: u64,
+    /// Groups (patients or photographs) with a patch in the bin.
+    pub groups: u64,
+}
+
+/// Reliability of the scores of one class. `brier` is the sum of its parts: `reliability - resolution + uncertainty + within_bins`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassReliability {
+    /// Brier score: mean squared difference of score and label (Brier 1950).
+    pub brier: f64,
+    /// Mean squared difference of mean score and observed frequency of a bin: 0 if calibrated (Murphy 1973).
+    pub reliability: f64,
+    /// Variance of the observed frequencies: how far scores tell patches apart.
+    pub resolution: f64,
+    /// Brier score of predicting the prevalence for every patch.
+    pub uncertainty: f64,
+    /// What differences between the scores of a bin add (Stephenson et al. 2008).
+    pub within_bins: f64,
+    /// Expected calibration error: mean absolute difference of mean score and observed frequency of a bin, weighted by patches (ECE, of
+    /// bins with equal numbers of patches).
+    pub calibration_error: f64,
+    /// Mean score.
+    pub mean_score: f64,
+    /// Bins from the lowest to the highest score.
+    pub bins: Vec<ReliabilityBin>,
+}
+
+/// Reliability of each class over its known rows; [`None`] if no label is known. `group` is the group of each row, numbered from 0 without
+/// gaps.
+///
+/// # Panics
+/// If there is not one group per row: a defect of the caller.
+#[must_use]
+pub fn reliability(scored: &LabelledScores, group: &[u32], streams: &Streams) -> Vec<Option<ClassReliability>> {
+    assert_eq!(group.len(), scored.rows(), "one group per row");
+    let groups = group.iter().max().map_or(0, |&last| last as usize + 1);
+    let rows = |class: usize| -> Vec<(f64, bool, u32)> {
+        let rows = scored.iter().zip(group);
+        let rows = rows.filter_map(|((scores, labels), &group)| Some((scores[class], known(labels[class])?, group)));
+        rows.collect()
+    };
+    (0..scored.classes()).map(|class| of_class(rows(class), groups, streams)).collect()
+}
+
+fn of_class(mut rows: Vec<(f64, bool, u32)>, groups: usize, streams: &Streams) -> Option<ClassReliability> {
+    if rows.is_empty() {
+        return None;
+    }
+    rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+    let n = rows.len() as f64;
+    let label = |present: bool| f64::from(u8::from(present));
+    let mean = |value: &dyn Fn(&(f64, bool, u32)) -> f64| rows.iter().map(value).sum::<f64>() / n;
+    let (mean_score, prevalence) = (mean(&|row| row.0), mean(&|row| label(row.1)));
+    let brier = mean(&|row| (row.0 - label(row.1)) * (row.0 - label(row.1)));
+    let bins: Vec<ReliabilityBin> = bins(&rows).into_iter().map(|rows| bin(rows, groups, streams)).collect();
+    let over = |value: &dyn Fn(&ReliabilityBin) -> f64| {
+        bins.iter().map(|bin| bin.patches as f64 * value(bin)).sum::<f64>() / n
+    };
+    let square = |x: f64| x * x;
+    let reliability = over(&|bin| square(bin.mean_score - bin.observed));
+    let resolution = over(&|bin| square(bin.observed - prevalence));
+    let uncertainty = prevalence * (1.0 - prevalence);
+    let calibration_error = over(&|bin| (bin.mean_score - bin.observed).abs());
+    let within_bins = brier - (reliability - resolution + uncertainty);
+    Some(ClassReliability {
+        brier,
+        reliability,
+        resolution,
+        uncertainty,
+        within_bins,
+        calibration_error,
+        mean_score,
+        bins,
+    })
+}
+
+/// Rows in bins between quantiles of the scores, as scikit-learn's `calibration_curve(strategy="quantile")`: equal scores share a bin, and
+/// bins may be missing.
+fn bins(rows: &[(f64, bool, u32)]) -> Vec<&[(f64, bool, u32)]> {
+    let scores: Vec<f64> = rows.iter().map(|row| row.0).collect();
+    let edges: Vec<f64> = (1..BINS).map(|bin| percentile(&scores, bin as f64 / BINS as f64)).collect();
+    let place = |score: f64| edges.partition_point(|&edge| edge < score);
+    rows.chunk_by(|a, b| place(a.0) == place(b.0)).collect()
+}
+
+fn bin(rows: &[(f64, bool, u32)], groups: usize, streams: &Streams) -> ReliabilityBin {
+    let mut parts = vec![(0u64, 0u64); groups];
+    for &(_, present, group) in rows {
+        let (positives, patches) = &mut parts[group as usize];
+        *positives += u64::from(present);
+        *patches += 1;
+    }
+    let positives = parts.iter().map(|part| part.0).sum::<u64>();
+    ReliabilityBin {
+        lowest: rows[0].0,
+        highest: rows[rows.len() - 1].0,
+        mean_score: rows.iter().map(|row| row.0).sum::<f64>() / rows.len() as f64,
+        observed: positives as f64 / rows.len() as f64,
+        interval: ratio_interval(&parts, streams),
+        patches: rows.len() as u64,
+        positives,
+        groups: parts.iter().filter(|part| part.1 > 0).count() as u64,
+    }
+}
