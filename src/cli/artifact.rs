@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Failure, Loaded};
+use super::{Exit, Failure, Loaded};
 use crate::base::Digest;
 use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
@@ -83,8 +83,11 @@ pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact,
     }
     let stage = in_sweep(&loaded.pipeline.stages, stage)?;
     let options = Options { targets: vec![stage.clone()], ..Options::usual(host.processors) };
-    let (mut resumes, mut damaged) = (None, false);
+    let (mut resumes, mut damaged, mut refused) = (None, false, None);
     let found = run::plan(host, &loaded.project(), &options, |engine, explained| {
+        let warnings = engine.foreseen(explained.iter().map(|(id, decision, _)| (*id, *decision))).into_iter();
+        let of_stage = warnings.filter(|(id, _)| engine.stage(*id).name == stage);
+        let warnings: Vec<_> = of_stage.map(|(_, warning)| warning).collect();
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
         if let Decision::Run(task) = decision {
             resumes = status::resume(engine, task);
@@ -109,7 +112,13 @@ pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact,
             Decision::Source(known) => artifact(None, None, &known.outputs, known.summary.clone(), false),
             Decision::Reuse(known, reused) => {
                 let run = Some(reused.made.run.clone());
-                artifact(known.key, run, &known.outputs, known.summary.clone(), false)
+                let mut summary = known.summary.clone();
+                summary.warnings.extend(warnings);
+                artifact(known.key, run, &known.outputs, summary, false)
+            }
+            Decision::Failed(error) if error.has_code("fitted-on") => {
+                refused = Some(error.to_string());
+                None
             }
             _ => {
                 let (_, last) = explanation.last.as_ref()?;
@@ -121,6 +130,11 @@ pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact,
         }
     })?;
     let found = found.transpose().map_err(run::PlanError::from)?;
+    if let Some(text) = refused {
+        let hint = "evaluate and select on photographs that were not used for training".to_owned();
+        let text = format!("`{stage}` is refused: {text}");
+        return Err(Failure { exit: Exit::StageFailed, code: Some("fitted-on"), text, hint: Some(hint) });
+    }
     let Some(mut artifact) = found else {
         let text = if damaged { "has a damaged or incomplete result" } else { "has no result yet" };
         return Err(Failure::user(format!("`{stage}` {text}")).hint(match resumes {

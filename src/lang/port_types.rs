@@ -3,6 +3,9 @@
 /// Types that hold labelled photographs or their patches, and pass marks on: outputs made of marked patches are marked.
 pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 
+/// The type of pretrained weights from a file.
+pub const PRETRAINED: &str = "weights";
+
 /// The types of ports.
 pub(super) const TYPES: [&str; 15] = [
     "photographs",

@@ -3,6 +3,7 @@
 use super::near;
 use super::param_type::Refusal;
 use super::signature::{Better, Metric};
+use super::signatures;
 use super::spec::{Pipeline, Rank, StageSpec};
 use super::stdlib::stdlib;
 
@@ -12,9 +13,15 @@ pub fn of(kind: &str) -> &'static [Metric] {
     stdlib().signatures.iter().find(|signature| signature.name == kind).map_or(&[], |signature| &signature.metrics)
 }
 
-/// The stages of a pipeline with metrics, in the order of the file.
+/// The stages of a pipeline with metrics to rank by, in the order of the file: no diagnosis.
 pub fn stages(pipeline: &Pipeline) -> impl Iterator<Item = &StageSpec> {
-    pipeline.stages.iter().filter(|stage| !of(&stage.stage_type).is_empty())
+    pipeline.stages.iter().filter(|stage| !of(&stage.stage_type).is_empty() && !is_diagnosis(stage))
+}
+
+/// Whether a stage evaluates patches that the model may have seen.
+fn is_diagnosis(stage: &StageSpec) -> bool {
+    let signature = signatures().iter().find(|signature| signature.name == stage.stage_type);
+    signature.is_some_and(|signature| stage.diagnosis(signature).is_some())
 }
 
 /// Whether a stage, or one whose metrics it aggregates, reads test patches.
@@ -55,6 +62,11 @@ pub fn find(pipeline: &Pipeline, by: &str) -> Result<Rank, Refusal> {
         };
         return Err(Refusal { code: "unknown-figure", text, hint });
     };
+    if is_diagnosis(stage) {
+        let text = format!("`{}` is a diagnosis, which is not ranked", stage.base_name);
+        let hint = "rank by an evaluation of patches that the models have not seen".to_owned();
+        return Err(Refusal { code: "unknown-figure", text, hint });
+    }
     let metrics = of(&stage.stage_type);
     let (name, class) = wanted.split_once('.').map_or((wanted, None), |(name, class)| (name, Some(class.to_owned())));
     let text = format!("`{}` has no metric `{wanted}`", stage.base_name);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::signature::Better;
+use super::signature::{Better, Param, Signature};
 use super::value::Value;
 use crate::base::Span;
 
@@ -181,6 +181,14 @@ impl StageSpec {
     /// The parameters that are part of the key, with their values.
     pub fn keyed(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.params.iter().filter(|(_, param)| param.keyed).map(|(name, param)| (name, &param.value))
+    }
+
+    /// The parameter that makes it a diagnosis, an evaluation of patches that the model may have seen on purpose; `signature` is its own.
+    /// [`None`] if it is none.
+    #[must_use]
+    pub fn diagnosis<'a>(&self, signature: &'a Signature) -> Option<&'a Param> {
+        let is_set = |param: &&Param| self.value(&param.name) == Some(&Value::Bool(true));
+        signature.params.iter().filter(|param| param.diagnoses).find(is_set)
     }
 
     /// Position of a parameter (dotted) or an input port, or of the parameter that contains it; otherwise of the stage.

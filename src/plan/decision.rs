@@ -33,8 +33,19 @@ pub struct Engine<'a> {
     /// Whether results computed on another target are accepted.
     pub accept: Accept,
     implementations: Vec<&'a Implementation>,
+    /// Compares what stages evaluate with what their models have seen.
+    check: Option<&'a dyn ContentCheck>,
     /// Sources whose files the store can locate.
     located: Mutex<BTreeSet<StageId>>,
+}
+
+/// Check of a stage's inputs by content, beyond its key: a cached result is refused like one that would be computed.
+pub trait ContentCheck: Sync {
+    /// Warnings about the inputs of a stage, given the results of everything above it.
+    ///
+    /// # Errors
+    /// A [`StageError`] if the stage must not have these inputs; those of the store.
+    fn check(&self, engine: &Engine, id: StageId, known: &StageResults) -> Result<Vec<Warning>, StageError>;
 }
 
 /// The decision for one stage.
@@ -99,7 +110,21 @@ impl<'a> Engine<'a> {
             })
         };
         let implementations = pipeline.stages.iter().map(find).collect::<Result<_, _>>()?;
-        Ok(Self { pipeline, graph, store, files, accept, implementations, located: Mutex::default() })
+        Ok(Self { pipeline, graph, store, files, accept, implementations, check: None, located: Mutex::default() })
+    }
+
+    /// Sets the check of inputs by content.
+    #[must_use]
+    pub fn checking(self, check: &'a dyn ContentCheck) -> Self {
+        Self { check: Some(check), ..self }
+    }
+
+    /// Warnings of the check by content about a stage that will run or is reused.
+    ///
+    /// # Errors
+    /// As [`ContentCheck::check`].
+    pub fn checked(&self, id: StageId, known: &StageResults) -> Result<Vec<Warning>, StageError> {
+        self.check.map_or_else(|| Ok(Vec::new()), |check| check.check(self, id, known))
     }
 
     /// The stage's specification.
@@ -132,18 +157,21 @@ impl<'a> Engine<'a> {
         decisions
     }
 
-    /// Warnings that stages which may run give in advance.
+    /// Warnings that stages which may run give in advance, and those of the check by content.
     pub fn foreseen<'d>(
         &self,
         decisions: impl Iterator<Item = (StageId, &'d Decision)> + Clone,
     ) -> Vec<(StageId, Warning)> {
         let known = decisions.clone().filter_map(|(id, decision)| match decision {
-            Decision::Source(known) => Some((id, Arc::clone(known))),
+            Decision::Source(known) | Decision::Reuse(known, _) => Some((id, Arc::clone(known))),
             _ => None,
         });
         let known: StageResults = known.collect();
         let of = |(id, decision)| {
-            let warnings = self.foresee(id, decision, &known).unwrap_or_default();
+            let mut warnings = self.foresee(id, decision, &known).unwrap_or_default();
+            if let Decision::Reuse(..) | Decision::Run(_) = decision {
+                warnings.extend(self.checked(id, &known).unwrap_or_default());
+            }
             warnings.into_iter().map(move |warning| (id, warning))
         };
         decisions.flat_map(of).collect()
@@ -208,6 +236,7 @@ impl<'a> Engine<'a> {
         let given = self.narrowed(id, self.given(id, known)?)?;
         let manifest = keys::of_given(stage, implementation, &given)?;
         let key = manifest.key();
+        self.checked(id, known)?;
         let find = || self.store.find(&key, &keys::target(stage, implementation), self.accept);
         let mut found = find()?;
         if found.is_err() && self.locate(id)? {

@@ -14,10 +14,10 @@ pub mod training_data;
 mod validate;
 pub mod why;
 
-pub use decision::{Decision, Engine, Reused, Task};
+pub use decision::{ContentCheck, Decision, Engine, Reused, Task};
 pub use graph::{Graph, StageId};
 pub use result::{Cost, StageResult, StageResults};
 pub use sweep::{Merged, merge};
-pub use training_data::{TrainingData, photograph_sources, training_data};
+pub use training_data::{PatchUse, TrainingData, UsedPatches, photograph_sources, training_data, used_patches};
 pub use validate::validate_params;
 pub use why::{Explanation, Reason, Upgrade, upgrades};

@@ -1,5 +1,5 @@
 //! Patches that a model was fitted on or chosen by, from the graph: those of its own training, of the model it starts from, and of the
-//! encoders of the embeddings that it reads. Knows no store.
+//! encoders of the embeddings that it reads. Also the patches that a stage evaluates, chooses by or scores. Knows no store.
 
 use std::collections::BTreeSet;
 
@@ -34,6 +34,10 @@ pub fn training_data<'a>(pipeline: &'a Pipeline, graph: &'a Graph, model: StageI
         }
         let signature = signature(stage);
         for (port, source, out) in read(pipeline, graph, at) {
+            if is_type(pipeline, source, out, "scores") {
+                // Its models were judged there.
+                continue;
+            }
             if !carries(pipeline, source, out) {
                 todo.extend(reached.insert(source).then_some(source));
                 continue;
@@ -49,6 +53,49 @@ pub fn training_data<'a>(pipeline: &'a Pipeline, graph: &'a Graph, model: StageI
         }
     }
     found
+}
+
+/// What a stage does with patches that a model may have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchUse {
+    /// Evaluates the model on them.
+    Evaluated,
+    /// Chooses an epoch or thresholds by them.
+    Chosen,
+    /// Scores them, without metrics.
+    Scored,
+}
+
+/// Patches that a stage gets, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedPatches<'a> {
+    /// The port.
+    pub port: &'a str,
+    /// The stage and the output that they come from.
+    pub from: (StageId, &'a str),
+    /// What for.
+    pub purpose: PatchUse,
+}
+
+/// The patches that a stage evaluates, chooses by or scores. Those of a diagnosis are left out: it may evaluate any.
+#[must_use]
+pub fn used_patches<'a>(pipeline: &'a Pipeline, graph: &'a Graph, id: StageId) -> Vec<UsedPatches<'a>> {
+    let stage = &pipeline.stages[id.0];
+    let Some(signature) = signature(stage).filter(|signature| stage.diagnosis(signature).is_none()) else {
+        return Vec::new();
+    };
+    let scores = stage.outputs.iter().any(|output| output.ty == "predictions");
+    let purpose = |port: &InPort| match port {
+        _ if port.chooses() => Some(PatchUse::Chosen),
+        _ if port.refuses("test") || port.excludes() => None,
+        _ if !signature.metrics.is_empty() => Some(PatchUse::Evaluated),
+        _ => scores.then_some(PatchUse::Scored),
+    };
+    let used = |(port, source, out)| {
+        let purpose = purpose(signature.input(port)?)?;
+        is_type(pipeline, source, out, "patches").then_some(UsedPatches { port, from: (source, out), purpose })
+    };
+    read(pipeline, graph, id).filter_map(used).collect()
 }
 
 /// Sources of the photographs that an output of patches or photographs was made from.
@@ -119,10 +166,15 @@ fn read<'a>(
 }
 
 fn carries(pipeline: &Pipeline, stage: StageId, out: &str) -> bool {
-    let outputs = &pipeline.stages[stage.0].outputs;
-    outputs.iter().any(|output| output.port == out && CARRIERS.contains(&output.ty.as_str()))
+    CARRIERS.iter().any(|ty| is_type(pipeline, stage, out, ty))
 }
 
-fn signature(stage: &StageSpec) -> Option<&'static Signature> {
+fn is_type(pipeline: &Pipeline, stage: StageId, out: &str, ty: &str) -> bool {
+    pipeline.stages[stage.0].outputs.iter().any(|output| output.port == out && output.ty == ty)
+}
+
+/// The signature of a stage's type.
+#[must_use]
+pub fn signature(stage: &StageSpec) -> Option<&'static Signature> {
     signatures().iter().find(|signature| signature.name == stage.stage_type)
 }

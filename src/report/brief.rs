@@ -1,6 +1,6 @@
 //! What to read first of an evaluation or a training: a few lines and one table. Everything else is in the stage's own tables.
 
-use super::scores::rare;
+use super::scores::{DIAGNOSIS, rare};
 use crate::base::figure::{counted, metric, thousands};
 use crate::learn::evaluation::Scores;
 use crate::learn::metrics::{FEWEST_GROUPS, Interval};
@@ -63,6 +63,7 @@ pub fn of_scores(scores: &Scores, data: Option<&str>) -> Brief {
             metric(scores.baselines.micro.always_yes_f1),
         ),
     ];
+    let lines = if scores.diagnosis { [vec![DIAGNOSIS.to_owned()], lines].concat() } else { lines };
     let (table, priorities) = by_class(scores, thresholds);
     Brief { lines, table, priorities }
 }

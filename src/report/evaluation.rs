@@ -37,6 +37,7 @@ pub fn cards(items: &[ReportItem]) -> Markup {
             @let figures = &scores.operating().figures;
             @let trivial = &scores.baselines;
             @if evaluations(items).count() > 1 { h3 { code { (item.name) } } }
+            @if scores.diagnosis { p.warnings { strong { "Diagnosis" } " " code { (item.name) } ": " (tables::DIAGNOSIS) "." } }
             div.cards {
                 (card("mean average precision", scores.mean_average_precision.value, intervals.and_then(|i| i.mean_average_precision), "chance", trivial.macro_prevalence.value))
                 (card("micro F1", figures.micro.f1, intervals.and_then(|i| i.micro_f1[at]), "all positive", trivial.micro.always_yes_f1))

@@ -20,7 +20,10 @@ const AT_HALF: &str = "at threshold 0.5";
 /// What is said of metrics at tuned thresholds.
 const AT_TUNED: &str = "at the tuned thresholds";
 
-/// Summary of an evaluation.
+/// What is said of an evaluation of patches that the model may have been trained on.
+pub const DIAGNOSIS: &str = "a diagnosis, not an evaluation: the patches may be those that the model was trained on, so the metrics say nothing about new photographs";
+
+/// Summary of an evaluation. A diagnosis has no metrics to rank by.
 #[must_use]
 pub fn summary(scores: &Scores) -> Summary {
     let mut tables = vec![together(scores), ranking(scores), at_thresholds(scores, &scores.at_half, AT_HALF)];
@@ -36,8 +39,14 @@ pub fn summary(scores: &Scores) -> Summary {
     ));
     tables.push(recall(scores, |at| &at.recall_by_distance, "recall by distance from the patch centre to the lesion"));
     tables.push(co_occurrence(scores));
-    let figures = spread(std::slice::from_ref(scores)).means();
-    Summary { headline: headline(scores), metrics: figures, tables, warnings: warnings(scores), ..Summary::default() }
+    let mut found = Summary { headline: headline(scores), tables, warnings: warnings(scores), ..Summary::default() };
+    if scores.diagnosis {
+        found.headline = format!("diagnosis, not an evaluation: {}", found.headline);
+        found.warnings.insert(0, Warning { code: "diagnosis".to_owned(), text: DIAGNOSIS.to_owned() });
+    } else {
+        found.metrics = spread(std::slice::from_ref(scores)).means();
+    }
+    found
 }
 
 /// `mean AP 0.651 (chance 0.124): MA 0.701, HE 0.618; micro F1 0.583 (all positive 0.310); 1,842 patches of 10 photographs`.

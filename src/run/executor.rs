@@ -76,6 +76,8 @@ pub struct Executor<'a> {
     /// Where stages that were stopped resume.
     resume: BTreeMap<StageId, String>,
     reported_stop: bool,
+    /// Stages whose warnings by content were reported with the plan.
+    foreseen: BTreeSet<StageId>,
     /// What became of each stage, for the run's record.
     pub stages: BTreeMap<String, StageRun>,
     /// What failed.
@@ -126,6 +128,7 @@ impl<'a> Executor<'a> {
             reasons: BTreeMap::new(),
             resume: BTreeMap::new(),
             reported_stop: false,
+            foreseen: plan.iter().filter(|(_, decision)| is_decided(decision)).map(|(id, _)| *id).collect(),
             stages: BTreeMap::new(),
             failed: Vec::new(),
         };
@@ -241,9 +244,23 @@ impl<'a> Executor<'a> {
             self.resting.remove(&id);
             self.states.set(id, State::Ready);
             match self.shared.engine.decide(id, &self.known) {
-                Ok(decision) => self.take_decision(id, decision),
+                Ok(decision) => {
+                    self.warn(id, &decision);
+                    self.take_decision(id, decision);
+                }
                 Err(error) => self.take_failure(id, error),
             }
+        }
+    }
+
+    /// Reports the warnings by content about a stage that was decided only now.
+    fn warn(&mut self, id: StageId, decision: &Decision) {
+        if !is_decided(decision) || !self.foreseen.insert(id) {
+            return;
+        }
+        let stage = &self.shared.engine.stage(id).name;
+        for warning in self.shared.engine.checked(id, &self.known).unwrap_or_default() {
+            self.shared.watch.event(&Event::Warned { stage: stage.clone(), warning });
         }
     }
 
@@ -542,6 +559,11 @@ impl<'a> Executor<'a> {
     pub fn stopped(&self) -> bool {
         self.stopping() && self.ended(StageOutcome::Stopped) + self.ended(StageOutcome::NotRun) > 0
     }
+}
+
+/// Whether a stage runs or is reused, with everything above it known.
+fn is_decided(decision: &Decision) -> bool {
+    matches!(decision, Decision::Run(_) | Decision::Reuse(..))
 }
 
 fn timed_out(seconds: f64) -> StageError {

@@ -13,11 +13,13 @@ mod listing;
 pub mod lockfile;
 mod map;
 pub mod missing;
+pub mod provenance;
 pub mod record;
 pub mod remotes;
 pub mod repair;
 pub mod resources;
 pub mod results;
+mod seen;
 pub mod state;
 pub mod status;
 pub mod time;
@@ -33,6 +35,7 @@ pub use events::{Event, Nobody, Watch};
 pub use executor::{Failures, StageFailure};
 pub use files::ProjectFiles;
 pub use host::Host;
+use seen::SeenCheck;
 pub use trust::Trust;
 
 use crate::base::budget::Budget;
@@ -200,8 +203,9 @@ pub fn with_engine<T>(
         wanted = graph.with_needs(&ids);
     }
     let files = ProjectFiles::new(host, &project.folder, project.store);
+    let check = SeenCheck::default();
     let engine = Engine::new(project.pipeline, graph, project.implementations, project.store, &files, accept)?;
-    Ok(work(&engine, &wanted))
+    Ok(work(&engine.checking(&check), &wanted))
 }
 
 /// The stages that a target names: a stage, all outputs of a stage with a body, or in a sweep those of all points.

@@ -6,6 +6,7 @@ use super::threshold_tune::{natural, scored};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
+use crate::data::table::{Column, Columns};
 use crate::learn::evaluation::{
     ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions, reliability_bins,
 };
@@ -14,7 +15,7 @@ use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::Scoring;
 use crate::learn::thresholds::Criterion;
 use crate::learn::tuning::Thresholds;
-use crate::report::scores::summary;
+use crate::report::scores::{DIAGNOSIS, summary};
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Tolerance, Warning, Work};
 use crate::store::{Objects, Tree};
 
@@ -55,6 +56,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     if ctx.params.flag("calibration")? {
         scores.calibration = Some(judged.reliability(&ctx.streams));
     }
+    scores.diagnosis = ctx.params.flag("diagnosis")?;
     let outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
     Ok(Outcome { target, ..outcome })
 }
@@ -73,6 +75,7 @@ pub(super) fn zero_division(params: &Params) -> Result<ZeroDivision, StageError>
 
 /// Outcome of the stage: `scores.json`, `predictions.parquet`, `curves.parquet`, `reliability.parquet` if calibration was asked for,
 /// `examples.json` and the examples as PNG. `tuned` are tuned thresholds and what they maximise.
+/// A diagnosis is marked: in `scores.json`, by a column of each table, and by `DIAGNOSIS.txt`.
 ///
 /// # Errors
 /// Store errors.
@@ -87,13 +90,19 @@ pub fn evaluated(
     let mut tree = Tree::default();
     let json = serde_json::to_vec_pretty(scores).map_err(|error| bug(&error))?;
     tree.insert("scores.json", objects.put(&json)?);
-    let table = predictions(judged, tuned).to_parquet().map_err(|error| bug(&error))?;
-    tree.insert("predictions.parquet", objects.put(&table)?);
-    let table = curves(&judged.scored, &judged.set.info.classes).to_parquet().map_err(|error| bug(&error))?;
-    tree.insert("curves.parquet", objects.put(&table)?);
+    let put = |mut table: Columns| {
+        if scores.diagnosis {
+            table.push("diagnosis", Column::Bool(vec![Some(true); table.rows()]));
+        }
+        Ok::<_, StageError>(objects.put(&table.to_parquet().map_err(|error| bug(&error))?)?)
+    };
+    tree.insert("predictions.parquet", put(predictions(judged, tuned))?);
+    tree.insert("curves.parquet", put(curves(&judged.scored, &judged.set.info.classes))?);
     if let Some(found) = &scores.calibration {
-        let table = reliability_bins(found, &scores.classes).to_parquet().map_err(|error| bug(&error))?;
-        tree.insert("reliability.parquet", objects.put(&table)?);
+        tree.insert("reliability.parquet", put(reliability_bins(found, &scores.classes))?);
+    }
+    if scores.diagnosis {
+        tree.insert("DIAGNOSIS.txt", objects.put(format!("{DIAGNOSIS}\n").as_bytes())?);
     }
     let chosen = examples(judged, &scores.operating().figures.thresholds);
     show(judged, &chosen, &mut tree, objects)?;

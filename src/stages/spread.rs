@@ -29,6 +29,9 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         let missing = || StageError::Bug(format!("`{}` has no `scores.json`", named.name));
         let bytes = ctx.objects.read_in(&named.tree, "scores.json")?.ok_or_else(missing)?;
         let scores: Scores = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
+        if scores.diagnosis {
+            return Err(diagnosis(&named.name));
+        }
         all.push(scores);
     }
     let [first, second, ..] = all.as_slice() else {
@@ -73,6 +76,13 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// The error for a diagnosis among evaluations that are combined.
+pub(super) fn diagnosis(name: &str) -> StageError {
+    StageError::input("diagnosis", format!("`{name}` is a diagnosis, which cannot be combined with evaluations"))
+        .hint("connect evaluations of patches that the models have not seen")
+        .field("of")
 }
 
 fn headline(spread: &EvaluationSpread) -> String {

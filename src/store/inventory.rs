@@ -61,15 +61,7 @@ impl Inventory {
     /// [`StoreError::Disk`].
     pub fn of(store: &Store) -> Result<Self, StoreError> {
         let layout = store.layout();
-        let mut found = Self { objects: objects(layout)?, ..Self::default() };
-        for path in below(&layout.all_actions())?.iter().filter(|path| named_by_digest(path)) {
-            let record = action::read(path)?.ok().filter(|record| layout.action(&record.key, &record.target) == *path);
-            found.records.push(Listed { path: path.clone(), record });
-        }
-        found.records.sort_by_cached_key(|listed| {
-            let made = listed.record.as_ref().map(|record| (record.made.began, record.key));
-            (made, listed.path.clone())
-        });
+        let mut found = Self { objects: objects(layout)?, records: records(layout)?, ..Self::default() };
         for file in files(&layout.all_items())? {
             let Some(stage) = file.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let path = file.path();
@@ -157,6 +149,30 @@ impl SegmentFile {
     pub fn replace(&self, records: &[ItemRecord]) -> Result<(), StoreError> {
         items::replace(&self.path, records)
     }
+}
+
+impl Store {
+    /// The readable records of all results, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn records(&self) -> Result<Vec<Record>, StoreError> {
+        Ok(records(self.layout())?.into_iter().filter_map(|listed| listed.record).collect())
+    }
+}
+
+/// All records, unreadable ones included, sorted by time.
+fn records(layout: &Layout) -> Result<Vec<Listed>, StoreError> {
+    let mut found = Vec::new();
+    for path in below(&layout.all_actions())?.iter().filter(|path| named_by_digest(path)) {
+        let record = action::read(path)?.ok().filter(|record| layout.action(&record.key, &record.target) == *path);
+        found.push(Listed { path: path.clone(), record });
+    }
+    found.sort_by_cached_key(|listed| {
+        let made = listed.record.as_ref().map(|record| (record.made.began, record.key));
+        (made, listed.path.clone())
+    });
+    Ok(found)
 }
 
 fn tree_objects(record: &Record) -> impl Iterator<Item = Entry> {

@@ -308,7 +308,8 @@ impl Objects {
 
     /// Whether the store itself has the bytes. A stage's output must not depend on a user's file that happens to have
     /// the same bytes.
-    pub(super) fn stores(&self, entry: &Entry) -> bool {
+    #[must_use]
+    pub fn stores(&self, entry: &Entry) -> bool {
         if self.presence.has(&entry.digest) || self.unpublished.has(&entry.digest) {
             return true;
         }

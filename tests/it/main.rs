@@ -12,6 +12,7 @@ mod hostile;
 mod job;
 mod kernels;
 mod language;
+mod leakage;
 mod licences;
 mod lock;
 mod logging;

@@ -267,9 +267,9 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "fitted-on",
-        "A model is evaluated on its own training data, or its epoch or thresholds are chosen on it (`valid` of `train`, `data` of `threshold-tune`): on the training set itself, or on patches that no split separates from it. The model may have memorised them.",
+        "A model is evaluated on its own training data, or its epoch or thresholds are chosen on it (`valid` of `train`, `data` of `threshold-tune`): on the training set itself, on patches that no split separates from it, or (found when the pipeline is planned or run) on photographs or patients of it that come from another stage, another data set or another pipeline. The model may have memorised them.",
         "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }\neval scores { model a; data folds.train }",
-        "Evaluate on `folds.test` and select on `folds.valid`. The metrics of `train` show the training loss after each epoch.",
+        "Evaluate on `folds.test` and select on `folds.valid`. The metrics of `train` show the training loss after each epoch. `diagnosis #true` evaluates training patches on purpose (docs/leakage.md).",
     ),
     page(
         "chosen-by",

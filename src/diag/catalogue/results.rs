@@ -22,8 +22,13 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "seen-photographs",
-        "The metrics of the heat maps include photographs that the model may have been trained on, or `macula predict` scored photographs that its classifier was trained on or selected on. Such scores say nothing about new photographs.",
-        "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped. Give `macula predict` other photographs.",
+        "The metrics of the heat maps include photographs that the model may have been trained on, or `predict` or `macula predict` scored photographs that the classifier was trained on or selected on. Such scores say nothing about new photographs.",
+        "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped. Give `predict` other photographs.",
+    ),
+    found(
+        "diagnosis",
+        "An evaluation with `diagnosis #true` may be of patches that the model was trained on. It shows what a model has learned, not how well it does on new photographs. So it is marked in every output, has no metrics to rank or compare by, and cannot be pooled.",
+        "Evaluate the test set without `diagnosis`.",
     ),
     // Thresholds and metrics.
     found(

@@ -189,6 +189,9 @@ pub struct Scores {
     /// Reliability of the scores of each class, if asked for; null for a class without known labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Vec<Option<ClassReliability>>>,
+    /// Whether it is a diagnosis: its patches may be those that the model was trained on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diagnosis: bool,
 }
 
 impl Scores {
@@ -247,6 +250,7 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
         intervals: intervals(scored, &groups, &thresholds, zero, streams),
         within_photograph: None,
         calibration: None,
+        diagnosis: false,
     }
 }
 

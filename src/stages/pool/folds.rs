@@ -7,6 +7,7 @@ use crate::data::patches::{Label, Part, PatchSet};
 use crate::data::table::{Column, Columns};
 use crate::learn::evaluation::Scores;
 use crate::stage::{Named, StageError};
+use crate::stages::spread::diagnosis;
 use crate::store::{Objects, Tree};
 
 /// Scores of all patches of a set, and the fold that each comes from.
@@ -75,6 +76,9 @@ fn read<'n>(named: &'n Named, set: &PatchSet, objects: &Objects) -> Result<Fold<
     let bug = |error: &dyn std::fmt::Display| StageError::Bug(format!("`{}`: {error}", named.name));
     let file = |name: &str| file(&named.tree, name, objects);
     let scores: Scores = serde_json::from_slice(&file("scores.json")?).map_err(|error| bug(&error))?;
+    if scores.diagnosis {
+        return Err(diagnosis(&named.name));
+    }
     if scores.classes != set.info.classes {
         let (ours, theirs) = (set.info.classes.join(" "), scores.classes.join(" "));
         let text = format!("`{}` has classes {theirs}, but `data` has {ours}", named.name);

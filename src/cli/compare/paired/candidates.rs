@@ -10,7 +10,7 @@ use crate::cli::load::Swept;
 use crate::cli::run_id::recorded_or_file;
 use crate::cli::{Failure, Loaded, PipelineArguments, file, load};
 use crate::data::table::Columns;
-use crate::lang::spec::{Pipeline, Sweep};
+use crate::lang::spec::{Pipeline, StageSpec, Sweep};
 use crate::lang::{near, signatures};
 use crate::learn::evaluation::Scores;
 use crate::learn::kernels;
@@ -89,8 +89,12 @@ fn knows(pipeline: &Pipeline, word: &str) -> bool {
 
 /// Names of the stages of a pipeline that evaluate.
 fn evaluating(pipeline: &Pipeline) -> Vec<String> {
-    let evaluates = |outputs: &[crate::lang::spec::Output]| outputs.iter().any(|output| output.ty == "scores");
-    pipeline.stages.iter().filter(|stage| evaluates(&stage.outputs)).map(|stage| stage.base_name.clone()).collect()
+    let signature = |kind: &str| signatures().iter().find(|signature| signature.name == kind);
+    let evaluates = |stage: &&StageSpec| {
+        let is_diagnosis = signature(&stage.stage_type).is_some_and(|own| stage.diagnosis(own).is_some());
+        stage.outputs.iter().any(|output| output.ty == "scores") && !is_diagnosis
+    };
+    pipeline.stages.iter().filter(evaluates).map(|stage| stage.base_name.clone()).collect()
 }
 
 /// The only evaluation among several, or the one whose metric `--by` or `rank by=` names.
@@ -322,6 +326,10 @@ fn table(name: String, tree: &Tree, objects: &Objects) -> Result<EvaluationTable
     let wrong = |text: String| Failure::user(format!("the evaluation of {name} cannot be read: {text}"));
     let read = |file: &str| objects.read_in(tree, file)?.ok_or_else(|| wrong(format!("`{file}` is missing")));
     let scores: Scores = serde_json::from_slice(&read("scores.json")?).map_err(|error| wrong(error.to_string()))?;
+    if scores.diagnosis {
+        return Err(Failure::user(format!("{name} is a diagnosis, which is not compared"))
+            .hint("compare evaluations of patches that the models have not seen"));
+    }
     let table = Columns::from_parquet(&read("predictions.parquet")?).map_err(|error| wrong(error.to_string()))?;
     let size = (scores.data.size, scores.data.scale);
     Ok(EvaluationTable { name, classes: scores.classes, size, table })
