@@ -5,6 +5,7 @@ mod embeddings;
 mod lineage;
 mod orientations;
 mod stacked;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use super::port_types::CARRIERS;
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
 use super::signature::{InPort, OutPort};
-use super::spec::Reference;
+use super::spec::{ParamValue, Reference};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
@@ -23,19 +24,29 @@ use crate::diag::Diag;
 /// Types of outputs that a pipeline exists for.
 const GOALS: [&str; 8] = ["lesions", "thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
 
-/// Checks all stages together. Returns the marks that reach each stage, and the mistakes. `whole` means no mistakes so far.
-pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeSet<String>>, Vec<Diag>) {
+/// What the other stages of a pipeline mean for one of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FlowContext {
+    /// The marks of its inputs.
+    pub(super) marks: BTreeSet<String>,
+    /// A parameter with the inputs whose labels are withheld.
+    pub(super) withheld: Option<(String, ParamValue)>,
+}
+
+/// Checks all stages together. Returns what they mean for each stage, and the mistakes. `whole` means no mistakes so far.
+pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowContext>, Vec<Diag>) {
     let by_name: BTreeMap<&str, usize> =
         drafts.iter().enumerate().map(|(i, draft)| (draft.spec.name.as_str(), i)).collect();
     let graph = DraftGraph { drafts, by_name };
     let mut diags = Vec::new();
-    let mut reaching = vec![BTreeSet::new(); drafts.len()];
+    let mut contexts = vec![FlowContext::default(); drafts.len()];
     match graph.order() {
         Ok(order) => {
             let marked = graph.marked(&order);
             diags.extend(graph.marks(&order, &marked));
-            reaching = graph.reaching(&marked);
             let lineages = graph.lineages(&order);
+            let of_stages = graph.reaching(&marked).into_iter().zip(graph.withheld(&marked, &lineages));
+            contexts = of_stages.map(|(marks, withheld)| FlowContext { marks, withheld }).collect();
             diags.extend(graph.leaks(&order, &marked, &lineages));
             diags.extend(graph.stacked(&order, &lineages));
             diags.extend(graph.networks(scope));
@@ -48,7 +59,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
     if whole {
         diags.extend(graph.unused());
     }
-    (reaching, diags)
+    (contexts, diags)
 }
 
 /// Adds where the templates around a stage are used.

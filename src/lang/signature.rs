@@ -110,6 +110,8 @@ pub struct Param {
     pub fixes: Option<String>,
     /// Whether `#true` makes an evaluation a diagnosis, which may be of patches that the model has seen.
     pub diagnoses: bool,
+    /// Whether, unless it is `#true`, the stage gets no labels of test photographs.
+    pub withholds: bool,
     /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
@@ -350,7 +352,7 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = "type of range default optional since keyed replaces divides fixes diagnoses";
+    let facets = "type of range default optional since keyed replaces divides fixes diagnoses withholds";
     let facets: Vec<&str> = facets.split(' ').collect();
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
@@ -415,6 +417,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         divides: flag(node, "divides").unwrap_or(false),
         fixes: node.prop("fixes").and_then(NodeEntry::text).map(str::to_owned),
         diagnoses: flag(node, "diagnoses").unwrap_or(false),
+        withholds: flag(node, "withholds").unwrap_or(false),
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };

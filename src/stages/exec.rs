@@ -1,11 +1,14 @@
 //! `exec`: a command of the user's as a stage. Lays out its inputs in a fresh folder, has it run, and stores its declared outputs after
-//! checking them. Sandboxing and supervision are up to the runner.
+//! checking them. Sandboxing and supervision are up to the runner. Labels of test photographs are left out in `withheld`.
+
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::withheld::{GivenFile, without_labels};
 use crate::base::beneath::{Beneath, Unlisted};
 use crate::base::figure::counted;
 use crate::base::{Digest, disk, figure};
@@ -22,8 +25,9 @@ use crate::store::{Entry, Location, Objects, StoreError, Tree, as_path};
 /// The implementation.
 pub const EXEC: Implementation = Implementation {
     name: "exec",
-    version: 1,
-    revised: None,
+    version: 2,
+    // Only commands that get test photographs without their labels.
+    revised: Some(|params| if params.contains_key(WITHHELD) { 2 } else { 1 }),
     seeded: false,
     determinism: Determinism::Unknown,
     check: Some(|params| declared(params).map(drop)),
@@ -44,6 +48,9 @@ const NAMES: CommandNames = CommandNames {
 
 /// Sources of its code.
 const CODE: Code = Code { pinned: &["script"], of_sources: &["files"], program: "interpreter", word, memory };
+
+/// Parameter with the inputs whose labels are withheld, which the language sets: `patches`, or `patches[1]` of several.
+const WITHHELD: &str = "withheld";
 
 /// The program to start.
 fn word(params: &Params) -> Option<String> {
@@ -84,7 +91,8 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
     });
     // Folders without permissions could neither be stored nor removed.
     disk::unlock_folders(&folder);
-    let output = output?;
+    let withheld = texts(ctx.params, WITHHELD);
+    let output = output.map_err(|error| reminded(error, &withheld))?;
     let late = || {
         let taken = ctx.progress.elapsed().zip(began).map(|(now, began)| now.saturating_sub(began));
         taken.zip(timeout).is_some_and(|(taken, timeout)| taken > timeout)
@@ -100,7 +108,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
     };
     // Leftovers do not matter: the next attempt begins with a fresh folder.
     let _ = fs::remove_dir_all(&folder);
-    let summary = Summary { headline: headline(&tree), warnings: warnings(&output), ..Summary::default() };
+    let summary = Summary { headline: headline(&tree, &withheld), warnings: warnings(&output), ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
@@ -120,12 +128,25 @@ fn fresh(partial: &Path) -> Result<PathBuf, StageError> {
 /// cannot write; others get copies.
 fn lay_out(ctx: &Ctx<'_>, folder: &Path, sandboxed: bool) -> Result<(), StageError> {
     let inputs = folder.join("inputs");
+    let withheld = texts(ctx.params, WITHHELD);
     fs::create_dir_all(&inputs).map_err(StoreError::disk("create", &inputs))?;
     for port in LAID_OUT {
         let given = ctx.inputs.many(port);
         for (at, named) in given.iter().enumerate() {
             let place = inputs.join(port);
             let place = if given.len() > 1 { place.join(at.to_string()) } else { place };
+            let path = if given.len() > 1 { format!("{port}[{at}]") } else { port.to_owned() };
+            if withheld.contains(&path) {
+                for (name, file) in without_labels(port, &named.tree, ctx.objects)? {
+                    ctx.stop.check()?;
+                    let path = place.join(&*as_path(&name));
+                    match file {
+                        GivenFile::Whole(entry) => lend(ctx.objects, &entry, &path, sandboxed)?,
+                        GivenFile::Changed(bytes) => write_protected(&path, &bytes)?,
+                    }
+                }
+                continue;
+            }
             for (name, entry) in &named.tree.entries {
                 ctx.stop.check()?;
                 lend(ctx.objects, entry, &place.join(&*as_path(name)), sandboxed)?;
@@ -141,15 +162,20 @@ fn lay_out(ctx: &Ctx<'_>, folder: &Path, sandboxed: bool) -> Result<(), StageErr
 }
 
 fn lend(objects: &Objects, entry: &Entry, path: &Path, sandboxed: bool) -> Result<(), StageError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
     let linked =
         |location: &Location| matches!(location, Location::Stored(object) if fs::hard_link(object, path).is_ok());
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
     if sandboxed && linked(&objects.verified_path(entry)?) {
         return Ok(());
     }
-    let bytes = objects.read(entry)?; // verified
-    fs::write(path, &bytes[..]).map_err(StoreError::disk("write", path))?;
+    write_protected(path, &objects.read(entry)?) // verified
+}
+
+fn write_protected(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
+    fs::write(path, bytes).map_err(StoreError::disk("write", path))?;
     let permitted = fs::File::open(path).and_then(|file| disk::permit(&file, 0o444));
     Ok(permitted.map_err(StoreError::disk("protect", path))?)
 }
@@ -315,8 +341,24 @@ fn check(name: &str, format: OutputFormat, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-fn headline(tree: &Tree) -> String {
+/// The error of a command, with the reminder that it got no labels of test photographs.
+fn reminded(error: StageError, withheld: &[String]) -> StageError {
+    let StageError::Input { hint, .. } = &error else { return error };
+    if withheld.is_empty() {
+        return error;
+    }
+    let first = hint.as_ref().map_or(String::new(), |hint| format!("{hint}; "));
+    let hint = format!("{first}it gets no labels of test photographs at {}, unless `labels #true`", named(withheld));
+    error.hint(hint)
+}
+
+fn named(withheld: &[String]) -> String {
+    withheld.iter().map(|input| format!("`{input}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn headline(tree: &Tree, withheld: &[String]) -> String {
     let size = figure::size(tree.size());
+    let size = if withheld.is_empty() { size } else { format!("{size}, without test labels at {}", named(withheld)) };
     match tree.entries.len() {
         1 => format!("{}, {size}", tree.entries.keys().next().map_or("", String::as_str)),
         many => format!("{}, {size}", counted(many as u64, "file", "files")),

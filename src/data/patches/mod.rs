@@ -220,6 +220,18 @@ impl PatchSet {
         Ok(tree)
     }
 
+    /// The set without anything that says where lesions are: no label is known, and the shards count as without masks.
+    #[must_use]
+    pub fn unlabelled(mut self) -> Self {
+        self.info.masks = false;
+        for row in self.parts.iter_mut().flat_map(|part| &mut part.rows) {
+            row.labels.fill(Label::Unknown);
+            row.mask_pixels.fill(0);
+            row.mask_distance.fill(f32::NAN);
+        }
+        self
+    }
+
     /// Number of patches, copies included.
     #[must_use]
     pub fn len(&self) -> u64 {

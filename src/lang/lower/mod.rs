@@ -463,9 +463,14 @@ impl<'a> Lowerer<'a> {
         let whole = self.whole && self.diags.iter().all(|diag| diag.severity != Severity::Error);
         let alone = self.frames[ROOT].of.is_some();
         let drafts = std::mem::take(&mut self.drafts);
-        let (marks, found) = flow::check(&drafts, self.scope, whole && !alone);
+        let (contexts, found) = flow::check(&drafts, self.scope, whole && !alone);
         self.diags.extend(found);
-        drafts.into_iter().zip(marks).map(|(draft, marks)| StageSpec { marks, ..draft.spec }).collect()
+        let stage = |(draft, context): (Draft, flow::FlowContext)| {
+            let mut spec = StageSpec { marks: context.marks, ..draft.spec };
+            spec.params.extend(context.withheld);
+            spec
+        };
+        drafts.into_iter().zip(contexts).map(stage).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Users' commands as stages: their inputs, permissions and outputs, and that outputs are checked before use.
 
 mod commands;
+mod labels;
 mod leftovers;
 mod pins;
 mod predictions;

@@ -232,7 +232,9 @@ fn defaults_that_are_written_out_change_no_key() {
             });
             let _ = writeln!(text, "{} {}", input.port, from.collect::<Vec<_>>().join(" "));
         }
-        for (path, param) in stage.params.iter().filter(|(path, _)| !path.contains('.')) {
+        // What is withheld from a command is set by the language.
+        let written = |path: &str| !path.contains('.') && path != "withheld";
+        for (path, param) in stage.params.iter().filter(|(path, _)| written(path)) {
             if let Some(value) = kdl(&param.value) {
                 let _ = writeln!(text, "{path} {value}");
             }
