@@ -66,6 +66,20 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// An error without the path that `tempfile` adds to it, for messages that name it themselves.
+#[must_use]
+pub fn without_path(error: io::Error) -> io::Error {
+    // The system's own errors are numbers.
+    if error.raw_os_error().is_some() {
+        return error;
+    }
+    let text = error.to_string();
+    match text.rsplit_once(" at path \"") {
+        Some((own, _)) => io::Error::new(error.kind(), own),
+        None => error,
+    }
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -81,7 +81,9 @@ impl Failure {
     /// Error of a file or folder that cannot be written.
     #[must_use]
     pub fn unwritten(what: &dyn fmt::Display, error: &std::io::Error) -> Self {
-        Self { exit: Exit::Store, code: None, text: format!("cannot write `{what}`: {error}"), hint: None }
+        let text = error.to_string();
+        let own = text.split(" at path \"").next().unwrap_or(&text);
+        Self { exit: Exit::Store, code: None, text: format!("cannot write `{what}`: {own}"), hint: None }
     }
 
     /// Error of lost output.

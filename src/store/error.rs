@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::base::Digest;
-use crate::base::disk::free_bytes;
+use crate::base::disk::{free_bytes, without_path};
 use crate::base::figure;
 
 /// An error of the store or its disk.
@@ -51,9 +51,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// For `map_err`: what was being done to which path.
+    /// For `map_err`: what was being done to which path. An error of the store that was passed on as the system's stays what it is.
     pub fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Disk { doing, path: path.to_owned(), error }
+        move |error| match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) => Self::Disk { doing, path: path.to_owned(), error: without_path(error) },
+        }
     }
 
     /// Whether a retry may succeed: the network disk did not answer, or another process holds the file.
@@ -103,5 +106,23 @@ impl StoreError {
                 _ => None,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_named_once() {
+        let full = || io::Error::from(ErrorKind::StorageFull);
+        let place = Path::new("/store/incoming/x");
+        // As `tempfile` words it.
+        let named = io::Error::new(ErrorKind::StorageFull, format!("{} at path {place:?}", full()));
+        let error = StoreError::disk("write", place)(named);
+        assert_eq!(error.to_string(), format!("cannot write `/store/incoming/x`: {}", full()));
+        assert!(error.hint().is_some_and(|hint| hint.contains("free up space")));
+        let outer = StoreError::disk("copy", Path::new("/data/a.jpg"))(io::Error::other(error));
+        assert_eq!(outer.to_string(), format!("cannot write `/store/incoming/x`: {}", full()));
     }
 }
