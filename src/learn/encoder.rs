@@ -121,18 +121,21 @@ pub struct Encoder {
 static HELD: LastUsed<(Digest, EncoderSettings), Encoder> = LastUsed::new();
 
 impl Encoder {
-    /// Encoder with the weights in `entry`. The last one is cached: a map stage requests the same one for every
+    /// Encoder with the weights in `entry`, which are called `name` in messages. The last one is cached: a map stage requests the same one for every
     /// photograph, from several threads.
     ///
     /// # Errors
     /// Errors of the store; [`StageError::Input`] if the file lacks tensors before the tap.
     pub fn held(
         settings: &EncoderSettings,
+        name: &str,
         entry: &Entry,
         objects: &Objects,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>, StageError> {
-        HELD.get((entry.digest, settings.clone()), settings.device, || Self::open(settings, entry, objects, progress))
+        HELD.get((entry.digest, settings.clone()), settings.device, || {
+            Self::open(settings, name, entry, objects, progress)
+        })
     }
 
     /// Frees the encoder that was requested last, and its memory on a GPU, for the stages that follow.
@@ -142,12 +145,13 @@ impl Encoder {
 
     fn open(
         settings: &EncoderSettings,
+        name: &str,
         entry: &Entry,
         objects: &Objects,
         progress: &dyn Progress,
     ) -> Result<Self, StageError> {
         let spec = settings.complete()?;
-        let weights = Weights::parse("the weights", &objects.read(entry)?)?;
+        let weights = Weights::parse(name, &objects.read(entry)?)?;
         let side = match settings.view {
             EncoderView::Whole(side) => side.next_multiple_of(MULTIPLE),
             EncoderView::Patches(size) => size,

@@ -1,5 +1,6 @@
 //! The items of a map stage: missing ones are computed in parallel and recorded in groups.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -135,21 +136,23 @@ fn is_of_item(error: &StageError) -> bool {
     matches!(error, StageError::Input { .. })
 }
 
-/// Combines the errors of items: the first one that is not an item's own, else all items' own errors; a stop only if
-/// there is nothing else.
+/// Combines the errors of items: the first one that is not an item's own, else all items' own errors, each text once (weights that
+/// do not fit are one mistake, however many photographs they encode); a stop only if there is nothing else.
 fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> &'n str) -> Option<StageError> {
     failures.sort_by_key(|(at, error)| (matches!(error, StageError::Stopped), is_of_item(error), *at));
-    let own: Vec<String> =
-        failures.iter().filter(|(_, error)| is_of_item(error)).map(|(_, error)| error.to_string()).collect();
+    let count = failures.iter().filter(|(_, error)| is_of_item(error)).count();
+    let mut seen = BTreeSet::new();
+    // All items before the last one in order were started, so the report does not depend on threads.
+    let own = failures.iter().filter(|(_, error)| is_of_item(error)).take(MOST_FAILURES);
+    let own: Vec<String> = own.map(|(_, error)| error.to_string()).filter(|text| seen.insert(text.clone())).collect();
     let (at, first) = failures.into_iter().next()?;
     Some(match first {
         StageError::Bug(text) => StageError::Bug(format!("`{}`: {text}", name(at))),
         StageError::Input { code, text, hint, field } if own.len() > 1 => {
             let mut lines = vec![text];
             lines.extend(own.iter().take(MOST_REPORTED).skip(1).cloned());
-            // All items before the last one in order were started, so the report does not depend on threads.
-            let more = own.len().min(MOST_FAILURES).saturating_sub(MOST_REPORTED);
-            if own.len() >= MOST_FAILURES {
+            let more = own.len().saturating_sub(MOST_REPORTED);
+            if count >= MOST_FAILURES && more > 0 {
                 lines.push(format!("and at least {more} more"));
             } else if more > 0 {
                 lines.push(format!("and {more} more"));

@@ -162,14 +162,14 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     if let Some(bytes) = ctx.objects.read_in(&item.tree, CELLS)? {
         let cells: PatchCells = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
         settings.view = EncoderView::Patches(cells.size);
-        let encoder = Encoder::held(&settings, weights, ctx.objects, ctx.progress)?;
+        let encoder = Encoder::held(&settings, &called(ctx)?, weights, ctx.objects, ctx.progress)?;
         let missing = || StageError::Bug("an item without a shard".to_owned());
         let (shard, side) = (item.tree.get(SHARD).ok_or_else(missing)?, cells.size + 2 * cells.margin);
         let shard = Shard::open_pixels(shard, &item.name, side, ctx.objects)?;
         let (info, values) = encoder.encode_patches(&item.name, &shard, &cells)?;
         return Ok(ItemResult { tree: written(&info, &values, ctx.objects)?, target: Some(encoder.target()) });
     }
-    let encoder = Encoder::held(&settings, weights, ctx.objects, ctx.progress)?;
+    let encoder = Encoder::held(&settings, &called(ctx)?, weights, ctx.objects, ctx.progress)?;
     let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
     let mut photograph = Photograph::default();
     opened.photograph(&mut photograph)?;
@@ -177,6 +177,13 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     let mut tree = written(&info, &values, ctx.objects)?;
     image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
     Ok(ItemResult { tree, target: Some(encoder.target()) })
+}
+
+/// What the weights are called in messages: their file, or the model of a stage.
+fn called(ctx: &Ctx) -> Result<String, StageError> {
+    let Some(named) = ctx.inputs.many("init").first() else { return Ok("the weights".to_owned()) };
+    let (file, _) = weights_file(&named.tree, ctx.objects)?;
+    Ok(if is_model(&named.tree) && !named.name.is_empty() { named.name.clone() } else { file })
 }
 
 fn written(info: &EmbeddingsInfo, values: &[f32], objects: &Objects) -> Result<Tree, StageError> {

@@ -1,6 +1,7 @@
 //! The main job end to end through the binary: what a run makes, what a second one leaves alone, what a change costs.
 
 mod bad_input;
+mod before;
 mod paired;
 mod pool;
 mod replicates;
