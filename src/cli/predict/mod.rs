@@ -66,33 +66,51 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
     let bench = Bench::new(folder.path(), &loaded, info, &members, tuned.as_ref().map(|tuned| &tuned.tree))?;
     super::run::listen(host);
-    let mut scored = watched(host, &bench.stop, || {
-        let photographs = names.iter().zip(&arguments.photographs);
-        let sets = photographs.clone().map(|(name, file)| bench.photograph(name, &host.folder.join(file)));
-        let sets: Vec<Tree> = sets.collect::<Result<_, _>>()?;
-        let mut embeddings = vec![Vec::new(); sets.len()];
+    let mut attempts: Vec<Attempt> = Vec::new();
+    // What ended the whole; the photographs that were scored before are shown.
+    let ended = watched(host, &bench.stop, || {
+        for (name, file) in names.iter().zip(&arguments.photographs) {
+            let set = of_photograph(bench.photograph(name, &host.folder.join(file)))?;
+            let found = set.map(|set| OpenedPhotograph { set, embeddings: Vec::new() });
+            attempts.push(Attempt { name, file, found, scored: None });
+        }
         // Encoder by encoder: only one is in memory.
         for encoding in &way.encodings {
             let weights = bench.weights(host, &loaded, encoding)?;
-            for (set, own) in sets.iter().zip(&mut embeddings) {
-                own.push(bench.encode(encoding, &weights, set)?);
+            for attempt in &mut attempts {
+                attempt.go_on(|opened| {
+                    let embedding = bench.encode(encoding, &weights, &opened.set)?;
+                    opened.embeddings.push(embedding);
+                    Ok(None)
+                })?;
             }
         }
-        let mut scored = Vec::new();
-        for (((name, file), set), embeddings) in photographs.zip(&sets).zip(&embeddings) {
-            let tree = bench.map(set, heat_map(&way, arguments.stride, tta), &way, embeddings)?;
-            if let Some(out) = &arguments.out {
-                write(&tree, &bench.objects, &host.folder.join(out).join(name))?;
-            }
-            scored.push(said::Scored::read(name, &file.display().to_string(), &tree, &bench.objects)?);
+        for attempt in &mut attempts {
+            let (name, file) = (attempt.name, attempt.file.display().to_string());
+            attempt.go_on(|OpenedPhotograph { set, embeddings }| {
+                let tree = bench.map(set, heat_map(&way, arguments.stride, tta), &way, embeddings)?;
+                if let Some(out) = &arguments.out {
+                    write(&tree, &bench.objects, &host.folder.join(out).join(name))?;
+                }
+                said::Scored::read(name, &file, &tree, &bench.objects).map(Some)
+            })?;
         }
-        Ok::<_, Failure>(scored)
-    })?;
+        Ok(())
+    })
+    .err();
     let provenance = members.iter().try_fold(Provenance::default(), |all, member| {
         Ok::<_, Failure>(all.and(provenance::of_model(host, &loaded, &member.stage.name)?))
     });
-    for (one, file) in scored.iter_mut().zip(&arguments.photographs) {
-        one.seen = provenance.as_ref().ok().and_then(|known| provenance::purpose(known, &host.folder.join(file)));
+    let (mut scored, mut failures): (Vec<said::Scored>, Vec<(&Path, Failure)>) = (Vec::new(), Vec::new());
+    for Attempt { file, found, scored: map, .. } in attempts {
+        if let Some(mut map) = map {
+            map.seen = provenance.as_ref().ok().and_then(|known| provenance::purpose(known, &host.folder.join(file)));
+            scored.push(map);
+        }
+        failures.extend(found.err().map(|failure| (file, failure)));
+    }
+    if scored.is_empty() {
+        return failed(ended, failures);
     }
     let seen: Vec<_> = scored.iter().map(|one| (one.name.as_str(), one.seen)).collect();
     provenance::say(&name, provenance.as_ref().err(), &seen);
@@ -110,9 +128,66 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         note: control_warning(&bench.info).map(|warning| warning.text),
         provenance: provenance.as_ref().map_err(|failure| failure.text.as_str()),
         out: arguments.out.as_deref(),
+        failed: failures.iter().map(|(file, failure)| (*file, failure)).collect(),
     };
     said::say(&told, &scored, arguments.json);
-    Ok(Exit::Done)
+    failed(ended, failures)
+}
+
+/// A photograph on its way to scores.
+struct Attempt<'a> {
+    name: &'a str,
+    file: &'a Path,
+    /// What it is made of, or why it cannot be scored.
+    found: Result<OpenedPhotograph, Failure>,
+    scored: Option<said::Scored>,
+}
+
+/// A photograph in the temporary store.
+struct OpenedPhotograph {
+    set: Tree,
+    /// Its embeddings, in the order of the encodings.
+    embeddings: Vec<Tree>,
+}
+
+impl Attempt<'_> {
+    /// Takes the next step, if nothing is wrong with the photograph so far.
+    ///
+    /// # Errors
+    /// A failure that is not the photograph's own.
+    fn go_on(
+        &mut self,
+        step: impl FnOnce(&mut OpenedPhotograph) -> Result<Option<said::Scored>, Failure>,
+    ) -> Result<(), Failure> {
+        let Ok(opened) = &mut self.found else { return Ok(()) };
+        match of_photograph(step(opened))? {
+            Ok(scored) => self.scored = scored,
+            Err(failure) => self.found = Err(failure),
+        }
+        Ok(())
+    }
+}
+
+/// The failure of a single photograph inside, which stops no others; any other failure outside.
+fn of_photograph<T>(result: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
+    match result {
+        Err(failure) if !matches!(failure.exit, Exit::StageFailed | Exit::User) => Err(failure),
+        other => Ok(other),
+    }
+}
+
+/// Prints why photographs were not scored, each reason once. The status is that of the gravest.
+fn failed(ended: Option<Failure>, failures: Vec<(&Path, Failure)>) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    let mut told: Vec<Failure> = Vec::new();
+    for (_, failure) in failures {
+        exit = exit.graver(failure.exit);
+        if !told.contains(&failure) {
+            failure.print();
+            told.push(failure);
+        }
+    }
+    ended.map_or(Ok(exit), Err)
 }
 
 /// What is printed about the embeddings that a classifier reads.

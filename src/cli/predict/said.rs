@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::base::figure::counted;
 use crate::cli::Failure;
 use crate::data::heat::ScoreMap;
 use crate::data::provenance::{DataUse, Provenance};
@@ -76,6 +77,8 @@ pub(super) struct ScoreOrigin<'a> {
     /// What the classifier has seen, or why that is not known.
     pub(super) provenance: Result<&'a Provenance, &'a str>,
     pub(super) out: Option<&'a Path>,
+    /// Photographs that could not be scored, and why.
+    pub(super) failed: Vec<(&'a Path, &'a Failure)>,
 }
 
 /// Embeddings of the whole photograph.
@@ -151,6 +154,15 @@ fn words(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
         text = text + &paragraph(&format!("note: {note}"), width, 2) + "\n";
     }
     text.push_str(&table(told, scored, width));
+    if !told.failed.is_empty() {
+        let all = scored.len() + told.failed.len();
+        let missing = format!(
+            "{} of {} not scored, see the errors",
+            told.failed.len(),
+            counted(all as u64, "photograph", "photographs")
+        );
+        text = text + "\n" + &paragraph(&missing, width, 2);
+    }
     if let Some(out) = told.out {
         let _ = writeln!(text, "\nheat maps: {}", out.join("NAME/overlay.png").display());
     }
@@ -254,6 +266,9 @@ fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
             "values": (0..told.classes.len()).map(|class| threshold(told, class)).collect::<Vec<_>>(),
         },
         "photographs": scored.iter().map(photograph).collect::<Vec<_>>(),
+        "failed": told.failed.iter().map(|(file, failure)| {
+            json!({ "file": file, "code": failure.code, "error": failure.text })
+        }).collect::<Vec<_>>(),
         "notice": NOT_FOR_CLINICAL_USE,
     })
 }

@@ -7,6 +7,7 @@ mod cells;
 mod cross;
 mod maps;
 mod orientations;
+mod partial;
 mod refused;
 mod scales;
 mod seen;
