@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::load::Swept;
 pub(super) use super::run_id::recorded;
 use super::run_id::{RunIds, recorded_or_file};
-use super::{Exit, Failure, Loaded, PipelineArguments, file, load};
+use super::{Exit, Failure, Loaded, PipelineArguments, file, load, open_store};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
@@ -21,7 +21,7 @@ use crate::progress::out;
 use crate::progress::table::{Grid, counted, paragraph};
 use crate::report::comparison::{Comparison, DEVIATION, Experiment, ExperimentState, Repeats};
 use crate::run::{self, Host, Options};
-use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
+use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome};
 
 /// The arguments of `macula compare`.
 #[derive(Clone, Debug, Args)]
@@ -120,7 +120,7 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         if let Some(path) = file::meant(host, what) {
             pipeline(host, arguments, path, alone, &mut all)?;
         } else {
-            let store = Store::open(&host.store(&host.project_here()))?;
+            let store = open_store::open(host, &host.project_here())?;
             let row = of_run(&recorded_or_file(&store, what)?)?;
             all.short.insert(row.name.clone(), RunIds::of(&store).short(&row.name).to_owned());
             all.rows.push(row);

@@ -9,7 +9,7 @@ use clap::Args;
 use super::failure::warn_of;
 use super::failure::{say, wrong};
 use super::file::{self, unread};
-use super::{Exit, Failure, paths};
+use super::{Exit, Failure, open_store, paths};
 use crate::base::Sources;
 use crate::diag::Diag;
 use crate::lang;
@@ -137,7 +137,7 @@ fn load_local(host: &Host, arguments: &PipelineArguments, purpose: LoadPurpose) 
     let folder = host.project(&arguments.file);
     let root = host.store(&folder);
     paths::note_old_store(host, &arguments.file, &folder, &root);
-    let store = Store::open(&root)?;
+    let store = open_store::open(host, &folder)?;
     let file = arguments.file.display().to_string();
     Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: RemoteWarnings::default() })
 }

@@ -25,6 +25,7 @@ mod mistaken;
 mod namesake;
 mod network;
 pub mod new;
+mod open_store;
 pub mod package;
 mod paths;
 pub mod pictures;

@@ -21,8 +21,8 @@ pub struct ProjectFile {
     pub folder: PathBuf,
     /// The packages, in order.
     pub packages: Vec<Package>,
-    /// The store's folder, relative to the project's.
-    pub store: Option<PathBuf>,
+    /// The store's folder, relative to the project's, and its position.
+    pub store: Option<(PathBuf, Span)>,
     /// The remotes, in the order in which they are tried.
     pub remotes: Vec<RemoteSpec>,
 }
@@ -86,7 +86,7 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
                     let found = Diag::error("duplicate-param", node.head, "`store` is set twice");
                     diags.push(found.hint("remove one of them"));
                 }
-                store => project.store = store.map(|(store, _)| PathBuf::from(store)),
+                store => project.store = store.and_then(|store| folder_of_store(store, diags)),
             },
             "remote" => project.remote(node, diags),
             other => {
@@ -136,7 +136,9 @@ impl ProjectFile {
         let mut package = Package { name, span, path: None, digest: None, wrong: false, node: node.clone() };
         for child in node.nodes() {
             match child.name.text.as_str() {
-                "path" => package.path = one(child, diags).map(|(path, _)| path),
+                "path" => {
+                    package.path = one(child, diags).and_then(|path| spelled_out(path, diags)).map(|(path, _)| path)
+                }
                 "digest" => package.digest = one(child, diags).and_then(|(text, span)| digest(&text, span, diags)),
                 other => {
                     let message = format!("a package has no property `{other}`");
@@ -154,6 +156,30 @@ impl ProjectFile {
         }
         self.packages.push(package);
     }
+}
+
+/// The folder of a store, which is on this machine.
+fn folder_of_store(store: (String, Span), diags: &mut Vec<Diag>) -> Option<(PathBuf, Span)> {
+    let (path, span) = spelled_out(store, diags)?;
+    if path.contains("://") {
+        let message = format!("a store is a folder of this machine, not `{path}`");
+        let hint = format!("share results there: `remote \"{path}\"`; the store stays a folder");
+        diags.push(Diag::error("wrong-kind", span, message).hint(hint));
+        return None;
+    }
+    Some((PathBuf::from(path), span))
+}
+
+/// A path, unless it begins with `~`, which only a shell expands.
+fn spelled_out(path: (String, Span), diags: &mut Vec<Diag>) -> Option<(String, Span)> {
+    if path.0 == "~" || path.0.starts_with("~/") {
+        let message = format!("`~` is not expanded here: `{}` would be in a folder called `~`", path.0);
+        diags.push(
+            Diag::error("wrong-kind", path.1, message).hint("write the whole path, or one relative to this file"),
+        );
+        return None;
+    }
+    Some(path)
 }
 
 fn digest(text: &str, span: Span, diags: &mut Vec<Diag>) -> Option<(Digest, Span)> {

@@ -21,6 +21,8 @@ pub struct RemoteSpec {
     pub may: May,
     /// Timeout without a response, seconds.
     pub timeout: f64,
+    /// Position of its location; [`None`] if the environment gives it.
+    pub span: Option<Span>,
 }
 
 /// Permissions of a remote. By default nothing is written.
@@ -86,6 +88,9 @@ impl RemoteLocation {
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text {
                 "" => no("a remote needs its location".to_owned(), FORM),
+                _ if text == "~" || text.starts_with("~/") => {
+                    no(format!("`~` is not expanded: `{text}` would be in a folder called `~`"), "write the whole path")
+                }
                 _ => Ok(Self::Folder(PathBuf::from(text))),
             };
         };
@@ -161,7 +166,8 @@ impl RemoteSpec {
             diags.push(Diag::error("wrong-kind", write.whole, "this remote is read-only").hint(READS));
         }
         let name = said(name.unwrap_or(at)).to_owned();
-        (diags.len() == before).then(|| location.map(|location| Self { name, location, may, timeout }))?
+        (diags.len() == before)
+            .then(|| location.map(|location| Self { name, location, may, timeout, span: Some(at.span) }))?
     }
 
     /// The remote given in the environment: `at` is the location, `may` is a comma-separated list of `write` and `photographs`.
@@ -184,7 +190,7 @@ impl RemoteSpec {
                 }
             }
         }
-        Ok(Self { name: at.to_owned(), location, may: allowed, timeout: PATIENCE })
+        Ok(Self { name: at.to_owned(), location, may: allowed, timeout: PATIENCE, span: None })
     }
 }
 
@@ -241,9 +247,16 @@ mod tests {
         ] {
             assert_eq!(RemoteLocation::parse(text), Ok(expected), "{text}");
         }
-        for wrong in
-            ["", "https://me:secret@host/a", "s3://", "ftp://host/a", "file:///a", "s3://b/../c", "http://h/a?b"]
-        {
+        for wrong in [
+            "",
+            "~/team",
+            "https://me:secret@host/a",
+            "s3://",
+            "ftp://host/a",
+            "file:///a",
+            "s3://b/../c",
+            "http://h/a?b",
+        ] {
             let found = RemoteLocation::parse(wrong).expect_err(wrong);
             assert!(!found.message.contains("secret") && !found.hint.contains("secret"), "{found:?}");
         }

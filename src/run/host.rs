@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::base::Sources;
 use crate::base::usage::memory_there;
+use crate::base::{Sources, Span};
 use crate::lang::project;
 use crate::stage::Stop;
 
@@ -185,7 +185,18 @@ impl Host {
         }
         // Errors in it are reported when a pipeline is read.
         let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
-        let store = said.and_then(|(said, _)| said.store).unwrap_or_else(|| PathBuf::from(STORE));
+        let store = said.and_then(|(said, _)| said.store).map_or_else(|| PathBuf::from(STORE), |(store, _)| store);
         project.join(store)
+    }
+
+    /// Where `project.kdl` names the store; [`None`] if that is not where it comes from.
+    #[must_use]
+    pub fn store_setting(&self, project: &Path) -> Option<(Sources, Span)> {
+        if self.variable("MACULA_STORE").is_some() {
+            return None;
+        }
+        let mut sources = Sources::default();
+        let (said, _) = project::read(&project.join(project::FILE), &mut sources).ok()?;
+        said.store.map(|(_, span)| (sources, span))
     }
 }

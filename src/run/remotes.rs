@@ -25,6 +25,7 @@ pub struct NoRemote {
 /// # Errors
 /// [`NoRemote`].
 pub fn open(host: &Host, project: &Path) -> Result<Remotes, NoRemote> {
+    let mut sources = Sources::default();
     let (said, folder) = match host.variable("MACULA_REMOTE") {
         Some("none") => return Ok(Remotes::default()),
         Some(at) => {
@@ -35,7 +36,7 @@ pub fn open(host: &Host, project: &Path) -> Result<Remotes, NoRemote> {
         }
         None => {
             // Errors in it are reported when a pipeline is read.
-            let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+            let said = project::read(&project.join(project::FILE), &mut sources).ok();
             (said.map(|(said, _)| said.remotes).unwrap_or_default(), project)
         }
     };
@@ -44,7 +45,11 @@ pub fn open(host: &Host, project: &Path) -> Result<Remotes, NoRemote> {
         let patience = patience.unwrap_or(Duration::from_secs_f64(said.timeout));
         let asked = host.clone();
         let watch = Watchdog::new(patience, Instant::now, move || asked.interrupted());
-        let mut remote = Remote::new(&said.name, site(host, said, folder, patience)?, watch);
+        let placed = |wrong: NoRemote| match said.span {
+            Some(span) => NoRemote { text: format!("{}: {}", sources.cite(span), wrong.text), ..wrong },
+            None => wrong,
+        };
+        let mut remote = Remote::new(&said.name, site(host, said, folder, patience).map_err(placed)?, watch);
         (remote.write, remote.photographs) = (said.may.write, said.may.photographs);
         Ok(remote)
     });

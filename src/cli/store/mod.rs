@@ -12,7 +12,7 @@ pub(super) use gc::size;
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, open_store};
 use crate::progress::out;
 use crate::run::Host;
 use crate::store::Store;
@@ -67,7 +67,7 @@ fn open(host: &Host) -> Result<Store, Failure> {
     if !root.is_dir() {
         return Err(nowhere(&root));
     }
-    Ok(Store::open(&root)?)
+    open_store::open(host, &host.project_here())
 }
 
 fn nowhere(root: &Path) -> Failure {

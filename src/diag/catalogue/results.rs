@@ -4,6 +4,12 @@ use super::Page;
 use super::stages::found;
 
 pub(super) const PAGES: &[Page] = &[
+    // The project.
+    found(
+        "store-folder",
+        "The store that `project.kdl` names cannot be opened: its folder cannot be created or written, or its path is that of a file.",
+        "Name a folder of this machine in which macula may write; a relative path starts at the folder of `project.kdl`. `MACULA_STORE` replaces it.",
+    ),
     // Predictions and heat maps.
     found(
         "other-scale",

@@ -8,7 +8,7 @@ use super::super::{Arguments, of_run};
 use crate::base::Digest;
 use crate::cli::load::Swept;
 use crate::cli::run_id::recorded_or_file;
-use crate::cli::{Failure, Loaded, PipelineArguments, file, load};
+use crate::cli::{Failure, Loaded, PipelineArguments, file, load, open_store};
 use crate::data::table::Columns;
 use crate::lang::spec::{Pipeline, StageSpec, Sweep};
 use crate::lang::{near, signatures};
@@ -283,7 +283,7 @@ fn point<'g>(
 
 /// Runs, those that differ only in their seeds together.
 fn of_runs(host: &Host, arguments: &Arguments, ids: &[String]) -> Result<Vec<Contender>, Failure> {
-    let store = Store::open(&host.store(&host.project(Path::new("run"))))?;
+    let store = open_store::open(host, &host.project(Path::new("run")))?;
     let runs: Vec<RunRecord> = ids.iter().map(|id| recorded_or_file(&store, id)).collect::<Result<_, _>>()?;
     let rows = runs.iter().map(of_run).collect::<Result<Vec<_>, _>>()?;
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
