@@ -13,7 +13,7 @@ pub(super) use super::run_id::recorded;
 use super::run_id::{RunIds, recorded_or_file};
 use super::{Exit, Failure, Loaded, PipelineArguments, file, load, open_store};
 use crate::base::shown;
-use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
+use crate::lang::spec::{Pipeline, Points, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
 use crate::learn::metrics::paired::DRAWS;
 use crate::plan::{Decision, StageId};
@@ -121,7 +121,8 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             pipeline(host, arguments, path, alone, &mut all)?;
         } else {
             let store = open_store::open(host, &host.project_here())?;
-            let row = of_run(&recorded_or_file(&store, what)?)?;
+            let run = recorded_or_file(&store, what).map_err(|failure| unpaired(host, arguments, what, failure))?;
+            let row = of_run(&run)?;
             all.short.insert(row.name.clone(), RunIds::of(&store).short(&row.name).to_owned());
             all.rows.push(row);
         }
@@ -154,6 +155,31 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Failure of a word that does not name a run: with a file next to it, an evaluation or a point may have been meant, which
+/// `--paired` compares.
+fn unpaired(host: &Host, arguments: &Arguments, word: &str, failure: Failure) -> Failure {
+    let Some(file) = arguments.what.iter().find_map(|other| file::meant(host, other)) else { return failure };
+    let (pipeline, sweep, set) = (arguments.pipeline.clone(), arguments.sweep.clone(), arguments.set.clone());
+    let pipeline = PipelineArguments { file, pipeline, sweep, set };
+    let Ok((contents, ..)) = load::read(&pipeline, Points::OneByOne) else { return failure };
+    let of_sweeps = contents.sweeps.iter().map(|sweep| &sweep.base);
+    let mut pipelines = contents.pipelines.iter().chain(of_sweeps);
+    let is_stage = |pipeline: &Pipeline| {
+        pipeline.outlet(word).is_some() || pipeline.stages.iter().any(|stage| stage.base_name == word)
+    };
+    let what = if pipelines.any(is_stage) {
+        "a stage"
+    } else if word.contains('=') && !contents.sweeps.is_empty() {
+        "a point"
+    } else {
+        return failure;
+    };
+    Failure::user(format!("`{word}` is {what} of `{}`, not a run", pipeline.file.display())).hint(format!(
+        "`--paired` compares evaluations of the same patches: `macula compare {} --paired`",
+        arguments.what.join(" ")
+    ))
 }
 
 /// Prints the best points at the end of a sweep's run.

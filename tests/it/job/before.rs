@@ -51,6 +51,17 @@ fn weights_that_fit_no_photograph_are_reported_once_with_their_stage() {
 }
 
 #[test]
+fn evaluations_compared_as_if_they_were_runs_get_a_hint() {
+    let space = Space::with(DEVICES);
+    space.macula("run pipeline.kdl scores taken").code(0);
+    space.macula("compare pipeline.kdl scores taken").code(2).says(&[
+        "`scores` is a stage of `pipeline.kdl`, not a run",
+        "`macula compare pipeline.kdl scores taken --paired`",
+    ]);
+    space.macula("compare pipeline.kdl scoers").code(2).says(&["no run and no file `scoers`"]);
+}
+
+#[test]
 fn a_store_that_cannot_be_used_is_named_with_its_line() {
     let space = Space::with(DEVICES);
     let refused = |setting: &str, code: i32, says: &[&str]| {
