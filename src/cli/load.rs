@@ -11,7 +11,7 @@ use super::failure::{say, wrong};
 use super::file::{self, unread};
 use super::{Exit, Failure, open_store, paths};
 use crate::base::Sources;
-use crate::diag::Diag;
+use crate::diag::{Diag, Severity};
 use crate::lang;
 use crate::lang::near;
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
@@ -145,6 +145,9 @@ fn load_local(host: &Host, arguments: &PipelineArguments, purpose: LoadPurpose) 
 /// Warning about a sweep that is ranked by a metric on the test set.
 const CHOSEN_ON_TEST: &str = "chosen-on-test";
 
+/// Warning about a GPU that this macula cannot use.
+const NO_GPU: &str = "no-gpu";
+
 /// Reads and checks only the pipeline, or the sweep with all its points; prints warnings and errors.
 ///
 /// # Errors
@@ -163,6 +166,8 @@ pub fn chosen(
     }
     // About a choice that is not made now.
     diags.retain(|diag| swept && purpose == LoadPurpose::Points || diag.code != CHOSEN_ON_TEST);
+    // A stage that would run without one fails in the plan; the results of others are as good as any.
+    diags.retain(|diag| diag.severity == Severity::Error || diag.code != NO_GPU);
     say(&diags, &sources);
     if wrong(&diags) {
         return Err(Failure::said(Exit::User));

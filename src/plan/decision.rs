@@ -192,9 +192,9 @@ impl<'a> Engine<'a> {
                 let tree = result.outputs.get(&reference.port)?.tree(&self.store.objects).ok()?.clone();
                 Some(Named { stage: reference.stage.clone(), name: reference.stage.clone(), tree, summary: None })
             });
-            if let Some(given) = given.collect::<Option<Vec<_>>>() {
-                inputs.0.entry(input.port.clone()).or_default().extend(given);
-            }
+            // A port whose trees are not known yet is connected nevertheless.
+            let known = inputs.0.entry(input.port.clone()).or_default();
+            known.extend(given.collect::<Option<Vec<_>>>().unwrap_or_default());
         }
         foresee(&params(stage), &inputs, &self.store.objects)
     }

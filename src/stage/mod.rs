@@ -5,7 +5,7 @@ mod item;
 mod progress;
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +34,8 @@ pub struct Implementation {
     pub seeded: bool,
     /// How reproducible its output is.
     pub determinism: Determinism,
-    /// Optional cross-parameter validation; runs at check time and must not depend on inputs. Fails with
-    /// [`StageError::Input`] that names the field.
+    /// Optional cross-parameter validation; runs at check time and must not depend on inputs, but for which ports are connected. Fails
+    /// with [`StageError::Input`] that names the field. Returns doubts: why it would fail on this machine, where results may exist already.
     pub check: Option<Check>,
     /// Optional warnings about the inputs that are known before the stage runs.
     pub foresee: Option<Foresee>,
@@ -57,9 +57,21 @@ impl Implementation {
 pub type Revised = fn(&BTreeMap<String, Value>) -> u32;
 
 /// Cross-parameter validation.
-pub type Check = fn(&Params) -> Result<(), StageError>;
+pub type Check = fn(&Params, &ConnectedPorts) -> Result<Vec<StageError>, StageError>;
 
-/// Checks parameters and those inputs that exist before anything runs ([`Inputs`] lacks all others). Must be quick,
+/// Names of the input ports of a stage that are connected.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectedPorts<'a>(pub BTreeSet<&'a str>);
+
+impl ConnectedPorts<'_> {
+    /// Whether a port is connected.
+    #[must_use]
+    pub fn has(&self, port: &str) -> bool {
+        self.0.contains(port)
+    }
+}
+
+/// Checks parameters and those inputs that exist before anything runs ([`Inputs`] has no trees of the others). Must be quick,
 /// because every plan waits for it. Returns warnings; fails if the stage is sure to fail.
 pub type Foresee = fn(&Params, &Inputs, &Objects) -> Result<Vec<Warning>, StageError>;
 
@@ -463,6 +475,12 @@ impl Inputs {
     #[must_use]
     pub fn optional(&self, port: &str) -> Option<&Tree> {
         self.0.get(port).and_then(|given| given.first()).map(|named| &named.tree)
+    }
+
+    /// Whether a port is connected, also if its trees are not known yet.
+    #[must_use]
+    pub fn is_connected(&self, port: &str) -> bool {
+        self.0.contains_key(port)
     }
 
     /// All trees of a port.

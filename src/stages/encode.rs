@@ -21,8 +21,8 @@ use crate::learn::model::Classifier;
 use crate::learn::network::{Missing, WeightsHeader, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::stage::{
-    Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Outcome, Params, StageError, Summary, Tolerance,
-    Warning, Work,
+    ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Outcome, Params, StageError, Summary,
+    Tolerance, Warning, Work,
 };
 use crate::store::{Entry, Objects, Tree};
 
@@ -53,8 +53,9 @@ const SHARD: &str = "shard.safetensors";
 const VALUES: &str = "values.safetensors";
 const INFO: &str = "embeddings.json";
 
-fn check(params: &Params) -> Result<(), StageError> {
-    settings(params).map(drop)
+fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
+    settings(params)?;
+    inference::check_device(params, ports)
 }
 
 fn settings(params: &Params) -> Result<EncoderSettings, StageError> {
@@ -73,6 +74,7 @@ fn settings(params: &Params) -> Result<EncoderSettings, StageError> {
 
 /// Fails before anything runs if the weights lack tensors before the tap, by the names in their header, or cannot be those of a classifier.
 fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
+    inference::without_gpu(params).map_or(Ok(()), Err)?;
     let (Value::Network(network), Some(tree)) = (params.get("network"), inputs.optional("init")) else {
         return Ok(Vec::new());
     };

@@ -2,7 +2,7 @@
 //! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
 use super::inference;
-use super::threshold_tune::{natural, scored};
+use super::threshold_tune::{check_scored, natural, scored};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
@@ -30,8 +30,8 @@ pub const EVAL: Implementation = Implementation {
         approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
-    check: None,
-    foresee: None,
+    check: Some(check_scored),
+    foresee: Some(inference::foresee_device),
     narrow: Some(inference::NARROW),
     work: Work::Whole(run),
 };

@@ -30,7 +30,7 @@ pub const EXEC: Implementation = Implementation {
     revised: Some(|params| if params.contains_key(WITHHELD) { 2 } else { 1 }),
     seeded: false,
     determinism: Determinism::Unknown,
-    check: Some(|params| declared(params).map(drop)),
+    check: Some(|params, _| declared(params).map(|_| Vec::new())),
     foresee: None,
     narrow: None,
     work: Work::Command { run, code: CODE },

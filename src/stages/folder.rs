@@ -32,7 +32,7 @@ pub const FOLDER: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
-    check: Some(check),
+    check: Some(|params, _| check(params).map(|()| Vec::new())),
     foresee: None,
     narrow: None,
     work: Work::Source(source),

@@ -22,8 +22,8 @@ use crate::learn::model_inputs::{assigned, control_warning, give, read_given};
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
 use crate::stage::{
-    Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Narrow, Outcome, Params, ReadPart, StageError,
-    Tolerance, Warning, Work, combined_target,
+    ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Narrow, Outcome, Params, ReadPart,
+    StageError, Tolerance, Warning, Work, combined_target,
 };
 use crate::store::{Objects, Tree};
 
@@ -39,7 +39,7 @@ pub const HEAT_MAP: Implementation = Implementation {
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: Some(check),
-    foresee: None,
+    foresee: Some(inference::foresee_device),
     narrow: Some(Narrow { upstream: EMBEDDINGS, read: read_by_maps }),
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
@@ -51,14 +51,14 @@ pub const PATCHES: &str = "patches.parquet";
 /// File with the tuned thresholds of a model's classes, within an item.
 const THRESHOLDS: &str = "thresholds.json";
 
-fn check(params: &Params) -> Result<(), StageError> {
+fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     let mut names = inputs_named(params);
     names.sort();
     if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
         let text = format!("`as` has the name `{name}` twice");
         return Err(StageError::input("input-name", text).hint("give each input embeddings once").field("as"));
     }
-    Ok(())
+    inference::check_device(params, ports)
 }
 
 /// Names of the network's inputs that the embeddings are for, in their order.

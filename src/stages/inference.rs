@@ -6,12 +6,28 @@ use crate::data::embeddings::without_unused;
 use crate::lang::value::Value;
 use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::model::Classifier;
-use crate::stage::{Inputs, Narrow, Params, ReadPart, StageError};
+use crate::stage::{ConnectedPorts, Inputs, Narrow, Params, ReadPart, StageError, Warning};
 use crate::store::Objects;
 
 /// Device of a stage.
 pub(super) fn device(params: &Params) -> DeviceRequest {
     DeviceRequest::from_values(&params.0, DeviceChoice::Cpu)
+}
+
+/// Doubt about a GPU that this macula cannot use.
+pub(super) fn without_gpu(params: &Params) -> Option<StageError> {
+    gpu::not_built_for(device(params), Precision::F32)
+}
+
+/// As a check of a stage that always computes with a network.
+pub(super) fn check_device(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
+    Ok(without_gpu(params).into_iter().collect())
+}
+
+/// Fails before anything runs if a stage that gets a model asks for a GPU that this macula cannot use.
+pub(super) fn foresee_device(params: &Params, inputs: &Inputs, _: &Objects) -> Result<Vec<Warning>, StageError> {
+    let error = without_gpu(params).filter(|_| inputs.is_connected("model"));
+    error.map_or(Ok(Vec::new()), Err)
 }
 
 /// Target of its results, as far as it is known before the network is.

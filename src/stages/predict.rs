@@ -23,8 +23,8 @@ pub const PREDICT: Implementation = Implementation {
         approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
-    check: None,
-    foresee: None,
+    check: Some(inference::check_device),
+    foresee: Some(inference::foresee_device),
     narrow: Some(inference::NARROW),
     work: Work::Whole(run),
 };

@@ -11,7 +11,8 @@ use crate::learn::thresholds::Criterion;
 use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Tolerance, Warning, Work,
+    Cell, ConnectedPorts, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Tolerance,
+    Warning, Work,
 };
 use crate::store::{Objects, Tree};
 
@@ -26,8 +27,8 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
         approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
-    check: None,
-    foresee: None,
+    check: Some(check_scored),
+    foresee: Some(inference::foresee_device),
     narrow: Some(inference::NARROW),
     work: Work::Whole(run),
 };
@@ -50,31 +51,46 @@ pub fn scored<'a>(
     set: &'a PatchSet,
     scoring: Scoring,
 ) -> Result<(ScoredSet<'a>, Option<String>), StageError> {
+    let ports = ConnectedPorts(ctx.inputs.0.keys().map(String::as_str).collect());
+    one_scorer(&ports, scoring.tta)?;
     match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
-        (Some(model), None) => {
+        (Some(model), _) => {
             let model = Classifier::read(model, ctx.objects)?.on(inference::device(ctx.params), ctx.progress)?;
             let scores = predict(&model, set, ctx.objects, scoring, ctx.progress, ctx.stop)?;
             Ok((judged(set, scores)?, Some(model.target())))
-        }
-        (None, Some(_)) if !scoring.tta.is_none() => {
-            let text = "`tta` needs `model`: predictions are taken as they are";
-            let hint = "set `tta` in `predict`, which makes them";
-            Err(StageError::input("missing-port", text).hint(hint).field("tta"))
         }
         (None, Some(made)) => {
             not_empty(set)?;
             Ok((ScoredSet::of_scores(set, Predictions::find(made, ctx.objects)?.scores(set)?), None))
         }
-        (both, _) => {
-            let text = if both.is_some() {
-                "`model` and `predictions` are mutually exclusive"
-            } else {
-                "`model` or `predictions` is required"
-            };
-            let hint = "connect exactly one of `model` and `predictions`";
-            Err(StageError::input("missing-port", text).hint(hint))
-        }
+        (None, None) => Err(StageError::Bug("neither a model nor predictions".to_owned())),
     }
+}
+
+/// Refuses a stage with a model and predictions, with neither, or with test-time augmentation of predictions.
+fn one_scorer(ports: &ConnectedPorts, tta: Tta) -> Result<(), StageError> {
+    let refused = |text: &str| {
+        let hint = "connect exactly one of `model` and `predictions`";
+        Err(StageError::input("missing-port", text).hint(hint))
+    };
+    match (ports.has("model"), ports.has("predictions")) {
+        (true, true) => {
+            refused("`model` and `predictions` are mutually exclusive").map_err(|error| error.field("predictions"))
+        }
+        (false, false) => refused("`model` or `predictions` is required"),
+        (false, true) if !tta.is_none() => {
+            let text = "`tta` needs `model`: predictions are taken as they are";
+            let hint = "set `tta` in `predict`, which makes them";
+            Err(StageError::input("missing-port", text).hint(hint).field("tta"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Check of a stage that scores patches with a model or takes predictions.
+pub(super) fn check_scored(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
+    one_scorer(ports, Tta::from_params(params))?;
+    Ok(inference::without_gpu(params).filter(|_| ports.has("model")).into_iter().collect())
 }
 
 /// Rejects a resampled set.

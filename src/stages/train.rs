@@ -22,8 +22,8 @@ use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
 use crate::learn::spread::metric_name;
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, ReadPart, StageError, Summary, Table,
-    Tolerance, Warning, Work,
+    Cell, ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, ReadPart, StageError,
+    Summary, Table, Tolerance, Warning, Work,
 };
 use crate::store::{Entry, Objects, Tree};
 
@@ -34,15 +34,27 @@ pub const TRAIN: Implementation = Implementation {
     revised: Some(revised),
     seeded: true,
     determinism: Determinism::PathExact { path: target, approximate: gpu::is_approximate, tolerance: APART },
-    check: Some(|params| Normalisation::from_params(params).map(drop)),
+    check: Some(check),
     foresee: Some(foreseen),
     narrow: Some(Narrow { upstream: EMBEDDINGS, read: read_by_network }),
     work: Work::Whole(train),
 };
 
+/// Mistakes in the parameters, and a doubt about a GPU that this macula cannot use.
+fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
+    Normalisation::from_params(params)?;
+    Ok(without_gpu(params)?.into_iter().collect())
+}
+
+fn without_gpu(params: &Params) -> Result<Option<StageError>, StageError> {
+    let request = DeviceRequest::from_values(&params.0, DeviceChoice::Auto);
+    Ok(gpu::not_built_for(request, Precision::from_name(params.text("precision")?)))
+}
+
 /// Warnings before training: whether there is something to learn, and which weights the network will use, by the names in their header.
 fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
     let Value::Network(network) = params.get("network") else { return Ok(Vec::new()) };
+    without_gpu(params)?.map_or(Ok(()), Err)?;
     let mut warnings: Vec<Warning> = idle(params, network)?.into_iter().collect();
     let Some(tree) = inputs.optional("init") else { return Ok(warnings) };
     let (shown, entry) = weights_file(tree, objects)?;

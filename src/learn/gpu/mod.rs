@@ -20,7 +20,8 @@ pub use cache::{cache_folder, cache_in};
 pub use choice::{DeviceChoice, DeviceRequest, GpuEngine, Precision};
 pub use kernel::{Kernel, KernelArguments, SOURCE, THREADS, options};
 pub use open::{
-    CANDLE_CPU, CANDLE_CUDA, KernelCandidate, OpenedEngine, Opening, is_approximate, open, resumed, target,
+    CANDLE_CPU, CANDLE_CUDA, KernelCandidate, OpenedEngine, Opening, is_approximate, not_built_for, open, resumed,
+    target,
 };
 
 /// GPU with all memory and plans on it, which are freed with it. All work happens in the order of the calls.

@@ -88,14 +88,7 @@ pub fn open(request: DeviceRequest, precision: Precision) -> Result<Opening, Sta
         Some(Err((why, _))) => Some(why),
     };
     if precision != Precision::F32 {
-        let text = match why {
-            Some(why) => format!("`precision {precision}` needs a GPU: {why}"),
-            None if choice == DeviceChoice::Candle => {
-                format!("`precision {precision}` needs a GPU, but `device candle` is set")
-            }
-            None => format!("`precision {precision}` needs a GPU, but `device cpu` is set"),
-        };
-        return Err(StageError::input("no-gpu", text).hint("set `precision f32`").field("precision"));
+        return Err(needs_gpu(precision, choice, why.as_deref()));
     }
     if choice == DeviceChoice::Candle {
         return Ok(candle(Device::Cpu, "computing in candle on the CPU".to_owned()));
@@ -104,6 +97,24 @@ pub fn open(request: DeviceRequest, precision: Precision) -> Result<Opening, Sta
     let expected = cfg!(any(feature = "cuda", feature = "candle-cuda"));
     let message = why.filter(|_| expected).map(|why| format!("computing on the CPU: {why}"));
     Ok(Opening::Opened(OpenedEngine::Kernels, message))
+}
+
+/// Error about a precision that only a GPU has; `why` none can be used, if one was looked for.
+fn needs_gpu(precision: Precision, choice: DeviceChoice, why: Option<&str>) -> StageError {
+    let text = match why {
+        Some(why) => format!("`precision {precision}` needs a GPU: {why}"),
+        None if choice == DeviceChoice::Candle => {
+            format!("`precision {precision}` needs a GPU, but `device candle` is set")
+        }
+        None => format!("`precision {precision}` needs a GPU, but `device cpu` is set"),
+    };
+    StageError::input("no-gpu", text).hint("set `precision f32`").field("precision")
+}
+
+/// Error that [`open`] gives for a request in this build of macula on every machine; [`None`] if it depends on the machine.
+#[must_use]
+pub fn not_built_for(request: DeviceRequest, precision: Precision) -> Option<StageError> {
+    GpuBuild::THIS.refusal(request, precision)
 }
 
 fn candle(device: Device, message: String) -> Opening {
@@ -142,10 +153,11 @@ fn chosen(request: DeviceRequest, precision: Precision) -> Option<Result<ChosenG
     if !request.may_be_gpu() {
         return None;
     }
-    let build = GpuBuild { candle: cfg!(feature = "candle-cuda"), cudnn: cfg!(feature = "cuda") };
-    Some(build.engine(request.engine, precision).and_then(|engine| match (engine, candle_gpu(request.index)) {
-        (ChosenEngine::Candle, Some(found)) => found.map(ChosenGpu::Candle),
-        _ => found(precision, request.index).map(|card| ChosenGpu::Kernels(Box::new(card))),
+    Some(GpuBuild::THIS.engine(request.engine, precision).and_then(|engine| {
+        match (engine, candle_gpu(request.index)) {
+            (ChosenEngine::Candle, Some(found)) => found.map(ChosenGpu::Candle),
+            _ => found(precision, request.index).map(|card| ChosenGpu::Kernels(Box::new(card))),
+        }
     }))
 }
 
@@ -164,6 +176,21 @@ enum ChosenEngine {
 }
 
 impl GpuBuild {
+    const THIS: Self = Self { candle: cfg!(feature = "candle-cuda"), cudnn: cfg!(feature = "cuda") };
+
+    /// As [`not_built_for`], for any build.
+    fn refusal(self, request: DeviceRequest, precision: Precision) -> Option<StageError> {
+        let refused = || self.engine(request.engine, precision).err();
+        match request.choice {
+            DeviceChoice::Cuda => {
+                refused().map(|(why, hint)| StageError::input("no-gpu", why).hint(hint).field("device"))
+            }
+            _ if precision == Precision::F32 => None,
+            DeviceChoice::Auto => refused().map(|(why, _)| needs_gpu(precision, request.choice, Some(&why))),
+            DeviceChoice::Cpu | DeviceChoice::Candle => Some(needs_gpu(precision, request.choice, None)),
+        }
+    }
+
     fn engine(self, wanted: GpuEngine, precision: Precision) -> Result<ChosenEngine, GpuRefusal> {
         let refused = |why: &str, hint: &str| Err((why.to_owned(), hint.to_owned()));
         let f32 = precision == Precision::F32;
@@ -297,6 +324,28 @@ mod tests {
         let both = both.map(|(wanted, of)| engine(build(true, true), wanted, of));
         assert_eq!(both, [Ok(Candle), Ok(Cudnn), Ok(Candle), Ok(Cudnn), Ok(Cudnn)]);
         assert!(engine(build(true, true), candle, bf16).unwrap_err().ends_with("in f32 only"));
+    }
+
+    #[test]
+    fn what_a_build_never_computes_is_known_before_a_device_is_opened() {
+        use DeviceChoice::{Auto, Candle, Cpu, Cuda};
+        let (cpu, cuda) = (GpuBuild { candle: false, cudnn: false }, GpuBuild { candle: false, cudnn: true });
+        let refused = |build: GpuBuild, choice: DeviceChoice, precision| build.refusal(choice.into(), precision);
+        let (f32, bf16) = (Precision::F32, Precision::Bf16);
+        let why = |found: Option<StageError>| found.map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(why(refused(cpu, Cuda, f32)), "this macula was built without CUDA support");
+        assert!(
+            why(refused(cpu, Auto, bf16)).starts_with("`precision bf16` needs a GPU: this macula was built without")
+        );
+        for build in [cpu, cuda] {
+            assert_eq!(why(refused(build, Cpu, bf16)), "`precision bf16` needs a GPU, but `device cpu` is set");
+            for choice in [Auto, Cpu, Candle] {
+                assert!(refused(build, choice, f32).is_none(), "{choice:?}");
+            }
+        }
+        for precision in [f32, bf16] {
+            assert!(refused(cuda, Cuda, precision).is_none() && refused(cuda, Auto, precision).is_none());
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn predictions_in_parquet_of_pyarrow_are_read() {
 fn eval_takes_a_model_or_predictions() {
     let space = space(PLAIN, "predictions.csv");
     space.edit("pipeline.kdl", "predictions made; data", "data");
-    macula(&space, "run pipeline.kdl scores").code(1).says(&["missing-port", "`model` or `predictions` is required"]);
+    macula(&space, "run pipeline.kdl scores").code(2).says(&["missing-port", "`model` or `predictions` is required"]);
 }
 
 #[test]

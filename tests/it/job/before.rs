@@ -18,6 +18,49 @@ const DEVICES: &str = r"pipeline small seed=7 {
 }
 ";
 
+/// What a network computes, each with the beginning of its line above.
+const COMPUTED: [(&str, &str); 6] = [
+    ("classifier", "device cpu"),
+    ("cuts", "cuts { model classifier;"),
+    ("guesses", "guesses { model classifier;"),
+    ("scores", "scores { model classifier;"),
+    ("maps", "maps { model classifier;"),
+    ("vectors", "vectors { from eyes;"),
+];
+
+#[test]
+fn a_gpu_that_macula_was_not_built_for_is_missed_before_anything_runs() {
+    if cfg!(any(feature = "cuda", feature = "candle-cuda")) {
+        return;
+    }
+    for (stage, line) in COMPUTED {
+        let space = Space::with(DEVICES);
+        let on = if stage == "classifier" { "device cuda".to_owned() } else { format!("{line} device cuda;") };
+        space.edit("pipeline.kdl", line, &on);
+        let said = space.macula("check pipeline.kdl").code(0);
+        said.says(&["warning[no-gpu]", "this macula was built without CUDA support", "set `device cpu`"]);
+        let said = space.macula("plan pipeline.kdl").code(1);
+        said.says(&["no-gpu", &format!("`{stage}`: this macula was built without CUDA support")]);
+        space.macula("run pipeline.kdl").code(1).says(&["no-gpu"]);
+        assert!(!space.path("results/small/patches").exists(), "{stage}: nothing was computed");
+    }
+    // Predictions are taken without computing a network.
+    let space = Space::with(DEVICES);
+    space.edit("pipeline.kdl", "taken { predictions guesses;", "taken { device cuda; predictions guesses;");
+    space.macula("check pipeline.kdl").code(0).says_not(&["no-gpu"]);
+    space.macula("plan pipeline.kdl").code(0);
+}
+
+#[test]
+fn results_of_a_gpu_are_used_by_a_build_without() {
+    let space = Space::with(DEVICES);
+    space.macula("run pipeline.kdl guesses").code(0);
+    space.edit("pipeline.kdl", "guesses { model classifier;", "guesses { device cuda; model classifier;");
+    // `device` is not part of the key.
+    space.macula("run pipeline.kdl guesses").code(0).says(&["nothing to compute"]).says_not(&["no-gpu"]);
+    space.macula("show pipeline.kdl guesses").code(0).says_not(&["no-gpu"]);
+}
+
 const WIDE: &str = r"network tiny {
     param width default=4
     conv conv out=$width kernel=3

@@ -6,7 +6,7 @@ use macula::base::Sources;
 use macula::lang;
 use macula::lang::spec::Points;
 use macula::run::{self, Host, Nobody, Options, Project};
-use macula::stage::{Implementation, Params, StageError};
+use macula::stage::{ConnectedPorts, Implementation, Params, StageError};
 use macula::store::Store;
 use serde_json::{Value, json};
 
@@ -199,9 +199,9 @@ fn a_project_without_a_store_gets_none() {
 
 /// The built-in stages, one of which panics.
 fn defective() -> &'static [Implementation] {
-    fn check(params: &Params) -> Result<(), StageError> {
+    fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
         assert!(params.count("photographs")? != 13, "a defect");
-        Ok(())
+        Ok(Vec::new())
     }
     let known = macula::stages::registry().iter().map(|known| match known.name {
         "synthetic" => Implementation { check: Some(check), ..*known },

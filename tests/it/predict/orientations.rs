@@ -73,9 +73,11 @@ fn orientations_change_all_scores_alike_and_thresholds_belong_to_them() {
     space.edit("pipeline.kdl", "eval scores { tta dihedral;", "eval scores {");
     space.macula("run pipeline.kdl scores").code(0).says(&["tta-differs", "tuned with `tta dihedral`"]);
     space.edit("pipeline.kdl", "eval judged {", "eval judged { tta dihedral;");
-    space.macula("run pipeline.kdl judged").code(1).says(&["missing-port", "`tta` needs `model`"]);
+    space.macula("run pipeline.kdl judged").code(2).says(&["missing-port", "`tta` needs `model`"]);
+    space.edit("pipeline.kdl", "eval judged { tta dihedral;", "eval judged {");
     space.edit("pipeline.kdl", "of guesses plain;", "of guesses;");
     space.macula("run pipeline.kdl both").code(1).says(&["one-prediction", "connect several"]);
+    space.edit("pipeline.kdl", "of guesses;", "of guesses plain;");
     space.edit("pipeline.kdl", "threshold-tune cuts { tta dihedral; model classifier;", "threshold-tune cuts {");
-    space.macula("run pipeline.kdl cuts").code(1).says(&["missing-port", "`model` or `predictions` is required"]);
+    space.macula("run pipeline.kdl cuts").code(2).says(&["missing-port", "`model` or `predictions` is required"]);
 }
