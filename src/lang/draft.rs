@@ -1,6 +1,7 @@
 //! Stages while they are checked: what lowering builds and the checks of a whole pipeline read. Knows neither.
 
 use super::arguments::Argument;
+use super::fill::EntrySpans;
 use super::signature::Signature;
 use super::spec::StageSpec;
 use crate::base::Span;
@@ -17,6 +18,8 @@ pub(super) struct Draft<'a> {
     pub(super) frame: usize,
     /// The arguments of its ports.
     pub(super) given: Vec<Argument>,
+    /// Where its texts, the keys of its maps and the values of its lists stand.
+    pub(super) entries: EntrySpans,
     /// The uses of the templates around it, the innermost first, with their names.
     pub(super) used: Vec<(Span, String)>,
 }

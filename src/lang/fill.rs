@@ -22,9 +22,14 @@ pub(super) struct Filled {
     pub(super) params: BTreeMap<String, ParamValue>,
     /// The networks among them, with the values given to their parameters.
     pub(super) networks: BTreeMap<String, Described>,
+    /// Where texts, the keys of maps and the values of lists stand, by parameter and text.
+    pub(super) entries: EntrySpans,
     /// Mistakes found.
     pub(super) diags: Vec<Diag>,
 }
+
+/// Positions of texts, of the keys of maps and of the values of lists, by parameter and text.
+pub(super) type EntrySpans = BTreeMap<(String, String), Span>;
 
 /// Fills in the parameters of `signature` from `given`, without its ports. `stage` is the stage's name in
 /// messages, `place` its declaration.
@@ -224,6 +229,9 @@ impl Filler<'_> {
             return self.network(param, path, &entry, whole);
         }
         let value = self.check(&param.ty, param, path, &entry);
+        if let (ParamType::Text, Some(text)) = (&param.ty, entry.text()) {
+            self.filled.entries.insert((path.to_owned(), text.to_owned()), entry.span);
+        }
         self.put(param, path, value.unwrap_or(Value::None), Some(whole));
     }
 
@@ -351,6 +359,8 @@ impl Filler<'_> {
             self.error("value-count", given.whole, message, format!("expected {}", param.ty.words()));
         }
         let entries: Vec<NodeEntry> = given.values.iter().flat_map(|entry| spread(entry, of, given.property)).collect();
+        let named = entries.iter().filter_map(|entry| Some(((path.to_owned(), entry.text()?.to_owned()), entry.span)));
+        self.filled.entries.extend(named);
         let values = entries.iter().filter_map(|entry| self.check(of, param, path, entry)).collect();
         self.put(param, path, Value::List(values), Some(given.whole));
     }
@@ -401,6 +411,7 @@ impl Filler<'_> {
         if whole.is_none() {
             return self.absent(param, path);
         }
+        self.filled.entries.extend(pairs.iter().map(|(key, (name, _))| ((path.to_owned(), key.clone()), *name)));
         let values = pairs.into_iter().filter_map(|(key, (_, value))| Some((key, value?))).collect();
         self.put(param, path, Value::Map(values), whole);
     }

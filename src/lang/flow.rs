@@ -3,6 +3,7 @@
 
 mod embeddings;
 mod lineage;
+mod names;
 mod orientations;
 mod stacked;
 mod withheld;
@@ -53,6 +54,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
             diags.extend(graph.embeddings_of_models());
             diags.extend(graph.sides());
             diags.extend(graph.orientations());
+            diags.extend(graph.names());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

@@ -83,7 +83,11 @@ fn stage(signature: &Signature) -> String {
     }
     for port in &signature.inputs {
         let _ = write!(out, "- `{}`: {}", port.name, port.types.join(" or "));
-        out.push_str(if port.many { ", one or more" } else { "" });
+        out.push_str(match (port.many, port.least) {
+            (false, _) => "",
+            (true, 2..) => ", two or more",
+            (true, _) => ", one or more",
+        });
         out.push_str(if port.optional { ", optional" } else { "" });
         let _ = write!(out, ". {}", port.doc);
         if !port.refuses.is_empty() {

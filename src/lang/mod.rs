@@ -5,6 +5,7 @@
 //! goes on after a mistake, so that all are reported at once.
 
 mod arguments;
+mod classes;
 mod declared;
 pub mod describe;
 mod draft;

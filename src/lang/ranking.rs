@@ -1,5 +1,6 @@
 //! Metrics of stages by name: `scores.mean-average-precision`, `scores.average-precision.MA`.
 
+use super::classes;
 use super::near;
 use super::param_type::Refusal;
 use super::signature::{Better, Metric};
@@ -92,8 +93,23 @@ pub fn find(pipeline: &Pipeline, by: &str) -> Result<Rank, Refusal> {
             let hint = format!("`{name}` is per class: write e.g. `{by}.MA`");
             Err(Refusal { code: "unknown-figure", text, hint })
         }
+        (true, Some(class))
+            if let Some(known) = known_classes(pipeline, stage).filter(|known| !known.contains(class)) =>
+        {
+            let text = format!("the data of `{}` have no class `{class}`", stage.base_name);
+            Err(Refusal { code: "unknown-class", text, hint: classes::hint(class, &known) })
+        }
         _ => Ok(Rank { stage: stage.base_name.clone(), metric: wanted.to_owned(), better: metric.better }),
     }
+}
+
+/// Classes of the data that a stage reads, if their source states them.
+fn known_classes(pipeline: &Pipeline, stage: &StageSpec) -> Option<Vec<String>> {
+    let find = |name: &str| {
+        let stage = pipeline.stages.iter().find(|stage| stage.name == name)?;
+        Some((stage, stdlib().signatures.iter().find(|signature| signature.name == stage.stage_type)?))
+    };
+    classes::classes(stage.inputs.first()?.from.first()?, find)
 }
 
 /// The rank of a metric among all, by its name without stage: signatures list them by importance.

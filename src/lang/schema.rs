@@ -7,7 +7,7 @@ use super::describe::Described;
 use super::describe::kinds::{DefaultValue, KINDS, LayerKind, LayerParam, PropertyType};
 use super::manual;
 use super::param_type::{ParamType, Range};
-use super::signature::{Better, Example, InPort, Metric, OutPort, Param, Signature};
+use super::signature::{Better, Example, InPort, Metric, OutPort, Param, ParamNames, Signature};
 use super::stdlib::{MODULES, stdlib};
 use super::value::Value;
 use crate::diag::catalogue;
@@ -53,8 +53,8 @@ fn stage(signature: &Signature) -> Json {
 }
 
 fn input(port: &InPort) -> Json {
-    let InPort { name, types, many, optional, refuses, doc, .. } = port;
-    json!({"name": name, "types": types, "many": many, "optional": optional, "refuses": refuses, "doc": doc})
+    let InPort { name, types, many, least, optional, refuses, doc, .. } = port;
+    json!({"name": name, "types": types, "many": many, "least": least, "optional": optional, "refuses": refuses, "doc": doc})
 }
 
 fn output(port: &OutPort) -> Json {
@@ -91,6 +91,10 @@ fn param(param: &Param) -> Json {
         "keyed": param.keyed,
         "since": param.since,
         "replaces": param.replaces,
+        "names": param.names.map(|names| match names {
+            ParamNames::Layers => "layers",
+            ParamNames::Classes => "classes",
+        }),
         "doc": param.doc,
         "cases": cases.collect::<Vec<_>>(),
         "params": param.params.iter().map(self::param).collect::<Vec<_>>(),

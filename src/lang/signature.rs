@@ -11,9 +11,9 @@ use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Node, NodeEntry, Scalar};
-
-pub use ports::{InPort, OutPort, PortPurpose};
 use ports::{in_port, out_port};
+
+pub use ports::{ClassNames, InPort, OutPort, PortPurpose};
 
 /// The signature of a stage type.
 #[derive(Clone, Debug)]
@@ -112,10 +112,21 @@ pub struct Param {
     pub diagnoses: bool,
     /// Whether, unless it is `#true`, the stage gets no labels of test photographs.
     pub withholds: bool,
+    /// What the keys of a map or the values of a list name, if they name something that is known before anything runs.
+    pub names: Option<ParamNames>,
     /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
     pub cases: Vec<Case>,
+}
+
+/// What the entries of a parameter name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamNames {
+    /// Parts of the stage's network: `layer4`, `layer1.0`.
+    Layers,
+    /// Lesion classes of its data.
+    Classes,
 }
 
 /// A case of a choice.
@@ -352,7 +363,7 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = "type of range default optional since keyed replaces divides fixes diagnoses withholds";
+    let facets = "type of range default optional since keyed replaces divides fixes diagnoses withholds names";
     let facets: Vec<&str> = facets.split(' ').collect();
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
@@ -418,6 +429,11 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         fixes: node.prop("fixes").and_then(NodeEntry::text).map(str::to_owned),
         diagnoses: flag(node, "diagnoses").unwrap_or(false),
         withholds: flag(node, "withholds").unwrap_or(false),
+        names: match node.prop("names").and_then(NodeEntry::text) {
+            Some("layers") => Some(ParamNames::Layers),
+            Some("classes") => Some(ParamNames::Classes),
+            _ => None,
+        },
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::lang::network::parts::is_part;
 use crate::stage::{Params, StageError};
 
 /// Entries per unit of parallel work.
@@ -247,22 +248,6 @@ fn plain(values: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
     });
 }
 
-/// Whether a tensor belongs to a part of the network: `block1` contains `block1.conv.weight` but not `block10.conv.weight`. The empty name
-/// contains all tensors.
-#[must_use]
-pub fn is_below(tensor: &str, part: &str) -> bool {
-    let rest = tensor.strip_prefix(part);
-    rest.is_some_and(|rest| part.is_empty() || part.ends_with('.') || rest.is_empty() || rest.starts_with('.'))
-}
-
-/// Whether a tensor belongs to a part of the network, or to that part of a network used under one of `prefixes`: with `second.`, part
-/// `layer1` contains `second.layer1.0.conv1.weight` too.
-#[must_use]
-pub fn is_part(tensor: &str, part: &str, prefixes: &BTreeSet<String>) -> bool {
-    let mut inside = prefixes.iter().filter_map(|prefix| tensor.strip_prefix(prefix.as_str()));
-    is_below(tensor, part) || inside.any(|name| is_below(name, part))
-}
-
 /// Groups of the tensors of a network: the rate of the longest name in `rates` that they belong to ([`is_part`]; otherwise `rate`), and no
 /// group for what belongs to a name in `frozen`. Adjacent tensors with the same rate are merged. Also returns the names that match no tensor.
 #[must_use]
@@ -324,13 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_part_ends_at_a_dot() {
-        for part in ["", "block1", "block1.", "block1.conv", "block1.conv.weight"] {
-            assert!(is_below("block1.conv.weight", part), "{part}");
-        }
-        for part in ["block", "block1.co", "block1.conv.weight.a", "block10", "conv"] {
-            assert!(!is_below("block1.conv.weight", part), "{part}");
-        }
+    fn a_rate_is_that_of_a_whole_part() {
         let tensors = [("block1.weight", 0..4), ("block10.weight", 4..8), ("fc.weight", 8..9)];
         let rates = [("block1".to_owned(), 0.5)];
         let (found, unmatched) = groups(tensors.into_iter(), 1.0, &rates, &["fc".to_owned(), "f".to_owned()], &NONE);

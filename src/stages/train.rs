@@ -9,6 +9,7 @@ use crate::base::{Hasher, regular};
 use crate::data::embeddings::JoinedEmbeddings;
 use crate::data::patches::PatchSet;
 use crate::lang::network::NetworkSpec;
+use crate::lang::network::parts::is_below;
 use crate::lang::value::Value;
 use crate::learn::augment::{Augmentation, RECIPE};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
@@ -19,7 +20,6 @@ use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, ModelInfo, same_encoder};
 use crate::learn::network::{Missing, NetworkWork, Weights, WeightsHeader, canvas, device_for, foresee};
 use crate::learn::normalise::Normalisation;
-use crate::learn::optimizer::is_below;
 use crate::learn::spread::metric_name;
 use crate::stage::{
     Cell, ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, ReadPart, StageError,

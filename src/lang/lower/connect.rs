@@ -100,6 +100,7 @@ impl<'a> Lowerer<'a> {
                 name: out.name.clone(),
                 types: vec![out.ty.clone()],
                 many: false,
+                least: 1,
                 optional: true,
                 refuses: Vec::new(),
                 names: None,

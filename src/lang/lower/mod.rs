@@ -330,7 +330,7 @@ impl<'a> Lowerer<'a> {
     }
 
     fn stage(&mut self, at: usize, node: &Node, signature: &'a Signature, name: &str, span: Span) {
-        let (given, Filled { params, .. }) = self.given(at, node, signature, name, span);
+        let (given, Filled { params, entries, .. }) = self.given(at, node, signature, name, span);
         let outputs = signature.outputs.iter().map(|out| Output { port: out.name.clone(), ty: out.ty.clone() });
         let dotted = format!("{}{name}", self.frames[at].prefix);
         let spec = StageSpec {
@@ -353,6 +353,7 @@ impl<'a> Lowerer<'a> {
             declared_name: name.to_owned(),
             frame: at,
             given,
+            entries,
             used,
         });
     }

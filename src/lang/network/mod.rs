@@ -10,6 +10,7 @@ mod flatten;
 mod inputs;
 mod layer_norm;
 mod norm;
+pub mod parts;
 mod pooling;
 pub(in crate::lang) mod shape;
 mod tap;

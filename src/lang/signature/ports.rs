@@ -5,7 +5,7 @@ use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::near;
 use crate::lang::port_types::{ANY, TYPES};
-use crate::syntax::{Node, NodeEntry};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// What the patches at a port are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct InPort {
     pub types: Vec<String>,
     /// Whether it takes several references.
     pub many: bool,
+    /// How many references it needs at least.
+    pub least: usize,
     /// Whether it is optional.
     pub optional: bool,
     /// Marks that its input must not have.
@@ -102,10 +104,21 @@ pub struct OutPort {
     pub margin: Option<String>,
     /// The parameter with the name of the embeddings that they get.
     pub embeddings: Option<String>,
+    /// The classes of its photographs, if the stage states them.
+    pub classes: Option<ClassNames>,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
     pub span: Span,
+}
+
+/// The classes of a source's photographs, as its signature states them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassNames {
+    /// Always these.
+    Fixed(Vec<String>),
+    /// The keys of this parameter.
+    KeysOf(String),
 }
 
 impl OutPort {
@@ -139,13 +152,18 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    known(node, &["type", "many", "optional", "excludes", "sides", "annotates"], &["doc", "refuses", "names"], diags);
+    let props = ["type", "many", "least", "optional", "excludes", "sides", "annotates"];
+    known(node, &props, &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
         name: node.args().next().and_then(NodeEntry::text).unwrap_or("in").to_owned(),
         types: types.split('|').map(str::to_owned).collect(),
         many: flag(node, "many").unwrap_or(false),
+        least: match node.prop("least").map(|entry| &entry.value) {
+            Some(Scalar::Int(least)) => usize::try_from(*least).unwrap_or(1),
+            _ => 1,
+        },
         optional: flag(node, "optional").unwrap_or(false),
         refuses: words(node, "refuses"),
         names: argument(node.child("names")),
@@ -165,7 +183,10 @@ pub(super) fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> Out
     let (props, children) = if of_body {
         (&["type", "main", "from"][..], &["doc"][..])
     } else {
-        (&["type", "main", "follows"][..], &["doc", "marks", "side", "margin", "embeddings"][..])
+        (
+            &["type", "main", "follows"][..],
+            &["doc", "marks", "side", "margin", "embeddings", "classes", "classes-of"][..],
+        )
     };
     known(node, props, children, diags);
     OutPort {
@@ -178,6 +199,10 @@ pub(super) fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> Out
         side: argument(node.child("side")),
         margin: argument(node.child("margin")),
         embeddings: argument(node.child("embeddings")),
+        classes: match (argument(node.child("classes-of")), words(node, "classes")) {
+            (Some(param), _) => Some(ClassNames::KeysOf(param)),
+            (None, fixed) => (!fixed.is_empty()).then_some(ClassNames::Fixed(fixed)),
+        },
         doc: doc(node),
         span: node.head,
     }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use crate::base::Streams;
 use crate::data::patches::{Label, PatchSet};
 use crate::lang::network::NetworkSpec;
+use crate::lang::network::parts::is_part;
 use crate::lang::value::Value;
 use crate::learn::gpu::{DeviceChoice, DeviceRequest, Precision};
 use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
 use crate::learn::network::Missing;
 use crate::learn::normalise::Normalisation;
-use crate::learn::optimizer::{Optimizer, UpdateRule, is_part};
+use crate::learn::optimizer::{Optimizer, UpdateRule};
 use crate::learn::sampler::Sampler;
 use crate::learn::schedule::{Schedule, TrainingLength};
 use crate::stage::{Params, StageError, Warning};
@@ -203,8 +204,7 @@ impl FitSettings {
 pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, StageError> {
     let loss = LossSettings::from_params(params)?;
     let frozen: Vec<String> = params.list("freeze").iter().map(Value::to_string).collect();
-    let statistics = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
-    let mut learnt = network.tensors().into_iter().filter(|name| !statistics(name));
+    let mut learnt = network.trained_tensors().into_iter();
     let all_frozen = learnt.all(|name| frozen.iter().any(|part| is_part(&name, part, &network.prefixes)));
     let still = params.real("optimizer.lr")? == 0.0
         && params.map("rate").is_none_or(|rates| rates.values().all(|rate| real(rate).is_ok_and(|rate| rate == 0.0)));

@@ -6,11 +6,11 @@ use super::FitNotes;
 use super::settings::{FitSettings, drawn};
 use super::task::{FitTask, InitialWeights};
 use crate::base::figure::counted;
-use crate::lang::near::near;
+use crate::lang::network::parts::{is_part, part_hint};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{LabelCounts, ModelInfo, on_tape, shapes};
 use crate::learn::network::{JoinedPixels, LoadReport, Network, NetworkWork, Weights};
-use crate::learn::optimizer::{Optimizer, groups, is_part};
+use crate::learn::optimizer::{Optimizer, groups};
 use crate::learn::placement::place;
 use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::{StageError, Warning};
@@ -158,17 +158,7 @@ fn prior_bias(task: &FitTask<'_>, network: &mut Network) -> Result<(), StageErro
 
 fn unknown_tensors(prefix: &str, settings: &FitSettings, network: &Network) -> StageError {
     let field = if settings.frozen.iter().any(|name| name == prefix) { "freeze" } else { "rate" };
-    let mut groups: Vec<&str> =
-        network.parameters().iter().filter_map(|parameter| parameter.name.split('.').next()).collect();
-    groups.dedup();
     let text = format!("no tensor of the network is called `{prefix}` or is below it");
-    let all = groups.join(", ");
-    let begun: Vec<String> =
-        groups.iter().filter(|group| group.starts_with(prefix)).map(|group| format!("`{group}`")).collect();
-    let hint = match near(prefix, groups.iter().copied()) {
-        _ if !begun.is_empty() => format!("use the full name of a part: {}", begun.join(", ")),
-        Some(near) => format!("did you mean `{near}`? the parts are {all}"),
-        None => format!("the parts are {all}"),
-    };
+    let hint = part_hint(prefix, network.parameters().iter().map(|parameter| parameter.name.as_str()));
     StageError::input("unknown-tensor", text).hint(hint).field(field)
 }

@@ -294,7 +294,7 @@ fn candidates(param: &Param) -> Vec<String> {
         ParamType::Bool => words(&["#true", "#false"]),
         ParamType::Choice => param.cases.iter().map(|case| case.name.clone()).collect(),
         ParamType::Network => words(&["shallow-cnn", "resnet34"]),
-        ParamType::List(of) if **of == ParamType::Text => words(&["conv1 bn1"]),
+        ParamType::List(of) if **of == ParamType::Text => words(&["conv1 bn1", "EX SE"]),
         ParamType::List(_) => words(&["0.5 0.5 0.25"]),
         ParamType::Map(of) if matches!(**of, ParamType::List(_)) => words(&["valid \"A..B\""]),
         ParamType::Map(of) if **of == ParamType::Text => words(&["MA \"other/*\""]),

@@ -38,6 +38,18 @@ fn its_stages_are_those_that_rust_implements() {
 }
 
 #[test]
+fn the_classes_of_a_signature_are_those_of_its_stage() {
+    use macula::lang::signature::ClassNames;
+    let told = |name: &str| {
+        let signature = signatures().iter().find(|signature| signature.name == name).expect("a stage");
+        signature.outputs[0].classes.clone().expect("classes")
+    };
+    let fixed = ClassNames::Fixed(macula::data::synthetic::CLASSES.map(str::to_owned).to_vec());
+    assert_eq!([told("synthetic"), told("idrid")], [fixed.clone(), fixed]);
+    assert_eq!(told("folder"), ClassNames::KeysOf("masks".to_owned()));
+}
+
+#[test]
 fn every_stage_has_an_example_and_a_counter_example_and_they_are_what_they_say() {
     for signature in signatures().iter().chain(&stdlib::stdlib().templates) {
         let right = signature.examples.iter().filter(|example| example.code.is_none()).count();

@@ -83,12 +83,12 @@ fn its_shape_is_that_of_its_version() {
         keys(extract),
         ["name", "module", "template", "doc", "inputs", "outputs", "params", "figures", "examples"]
     );
-    assert_eq!(keys(&extract["inputs"][0]), ["name", "types", "many", "optional", "refuses", "doc"]);
+    assert_eq!(keys(&extract["inputs"][0]), ["name", "types", "many", "least", "optional", "refuses", "doc"]);
     assert_eq!(keys(&extract["outputs"][0]), ["name", "type", "follows", "main", "marks", "marks-with", "side", "doc"]);
     let size = named(all(extract, "params"), "size");
     let expected = [
-        "name", "type", "of", "unit", "range", "default", "optional", "keyed", "since", "replaces", "doc", "cases",
-        "params",
+        "name", "type", "of", "unit", "range", "default", "optional", "keyed", "since", "replaces", "names", "doc",
+        "cases", "params",
     ];
     assert_eq!(keys(size), expected);
     assert_eq!(

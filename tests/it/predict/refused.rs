@@ -28,10 +28,10 @@ fn impossible_predictions_are_refused_with_a_hint() {
 
     // Maps that do not fit the photographs.
     space.edit("pipeline.kdl", "from half; only", "from half; classes NV; only");
-    space.macula("run pipeline.kdl maps").code(1).says(&[
-        "other-classes",
-        "the model has no class `NV`",
-        "its classes are MA, HE, EX, SE",
+    space.macula("run pipeline.kdl maps").code(2).says(&[
+        "unknown-class",
+        "the data of `heat-map maps` have no class `NV`",
+        "the classes are MA, HE, EX, SE",
     ]);
     space.edit("pipeline.kdl", "from half; classes NV; only folds.test", "from eyes; only folds.valid");
     space.macula("run pipeline.kdl maps").code(0).says(&["other-scale", "pixels of 2 x 2 original pixels"]);
