@@ -5,6 +5,7 @@ mod embeddings;
 mod lineage;
 mod names;
 mod orientations;
+mod several;
 mod stacked;
 mod withheld;
 
@@ -55,6 +56,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
             diags.extend(graph.sides());
             diags.extend(graph.orientations());
             diags.extend(graph.names());
+            diags.extend(graph.several(&order, &lineages));
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

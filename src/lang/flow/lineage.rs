@@ -251,17 +251,16 @@ impl DraftGraph<'_> {
         wanted
     }
 
-    /// For each such stage, the first one that computes the same: same implementation, parameters, seed and inputs.
-    fn same(&self, order: &[usize]) -> Vec<usize> {
-        let wanted = self.carriers(order);
+    /// For each of these stages, the first one that computes the same: same implementation, parameters in the key, seed and inputs.
+    pub(super) fn same(&self, order: &[usize], wanted: &[bool]) -> Vec<usize> {
         let mut first: BTreeMap<Digest, usize> = BTreeMap::new();
         let mut same: Vec<usize> = (0..self.drafts.len()).collect();
         for &stage in order.iter().filter(|&&stage| wanted[stage]) {
             let spec = &self.drafts[stage].spec;
             let mut key = Hasher::new(STEP);
-            key.text(&spec.implementation).int(spec.seed).int(spec.params.len() as u64);
-            for (path, param) in &spec.params {
-                param.value.hash(key.text(path));
+            key.text(&spec.implementation).int(spec.seed).int(spec.keyed().count() as u64);
+            for (path, value) in spec.keyed() {
+                value.hash(key.text(path));
             }
             for input in &spec.inputs {
                 key.text(&input.port).int(input.from.len() as u64);
@@ -278,7 +277,7 @@ impl DraftGraph<'_> {
 
     /// The lineages of every output of patches or photographs.
     pub(super) fn lineages<'a>(&'a self, order: &[usize]) -> Lineages<'a> {
-        let same = self.same(order);
+        let same = self.same(order, &self.carriers(order));
         let mut all = Lineages::new();
         let mut by_name = BTreeMap::new();
         for &stage in order {

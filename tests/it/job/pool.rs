@@ -57,22 +57,21 @@ fn folds_are_pooled_and_pools_are_compared() {
     space.macula("run pipeline.kdl first").code(1).says(&["not-once", "patches that are not in `data`"]);
     // Both are of the first fold.
     space.edit("pipeline.kdl", halves, "pool first { of a1 b1; data tiles }");
-    space.macula("run pipeline.kdl first").code(1).says(&["not-once", "is scored by `a1.scores` and `b1.scores`"]);
+    space.macula("run pipeline.kdl first").code(2).says(&["not-once", "`pool first` gets fold 1 twice"]);
     space.edit("pipeline.kdl", "pool first { of a1 b1;", "pool first { of a1;");
-    space.macula("run pipeline.kdl first").code(1).says(&["one-evaluation"]);
+    space.macula("run pipeline.kdl first").code(2).says(&["one-evaluation"]);
 }
 
-/// Two trainings each on two of three folds by patient, and on two folds by photograph.
+/// Two trainings each on two folds by patient, one evaluated on a part of its fold, and on two folds by photograph.
 const MANUAL: &str = r"pipeline manual seed=7 {
     synthetic eyes { photographs 16; size 128; photographs-per-patient 2; healthy 0.0; severity 3.0 }
     extract tiles { from eyes; size 64 }
-    split s1 { from tiles; folds 3; fold 1; train 0.8; valid 0.2 }
-    split s2 { from tiles; folds 3; fold 2; train 0.8; valid 0.2 }
+    split s1 { from tiles; folds 2; fold 1; train 0.8; valid 0.2 }
+    split s2 { from tiles; folds 2; fold 2; train 0.8; valid 0.2 }
     train m1 { data s1.train; valid s1.valid; network shallow-cnn; epochs 1 }
     train m2 { data s2.train; valid s2.valid; network shallow-cnn; epochs 1 }
     eval e1 { model m1; data s1.test }
     eval e2 { model m2; data s2.test }
-    pool missing { of e1 e2; data tiles }
     split p1 { from tiles; by image; folds 2; fold 1; train 0.8; valid 0.2 }
     split p2 { from tiles; by image; folds 2; fold 2; train 0.8; valid 0.2 }
     train n1 { data p1.train; valid p1.valid; network shallow-cnn; epochs 1 }
@@ -80,6 +79,9 @@ const MANUAL: &str = r"pipeline manual seed=7 {
     eval f1 { model n1; data p1.test }
     eval f2 { model n2; data p2.test }
     pool leaking { of f1 f2; data tiles }
+    relabel large { from s2.test; min-pixels 40; less drop }
+    eval e3 { model m2; data large }
+    pool missing { of e1 e3; data tiles }
 }
 ";
 
@@ -92,4 +94,9 @@ fn patches_without_a_fold_and_patients_in_two_are_refused() {
     refused("missing", &["not-once", "patches of `data` are not scored"]);
     // Folds by photograph divide patients, which no split does.
     refused("leaking", &["leak", "is in two splits"]);
+    // Of the patches that were split, it is known before anything runs.
+    let thirds = MANUAL.replace("tiles; folds 2", "tiles; folds 3").replace("of e1 e3", "of e1 e2");
+    space.write("pipeline.kdl", thirds);
+    let said = space.macula("check pipeline.kdl").code(2);
+    said.says(&["not-once", "`pool missing` gets 2 of 3 folds: the patches of fold 3 have no score"]);
 }

@@ -25,7 +25,8 @@ const MEMBERS: &str = r"pipeline members seed=7 {
 fn a_replicate_draws_what_neither_its_stage_nor_another_seed_draws() {
     let space = Space::with(MEMBERS);
     let run = space.macula("run pipeline.kdl").code(0);
-    let told = format!("{}{}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("`average twice` gets predictions of `one` and `again`, which are the same training"));
+    let told = run.stdout;
     let of_average = told.lines().filter(|line| line.contains("same-predictions")).collect::<Vec<_>>();
     assert!(of_average.len() == 1 && of_average[0].contains("twice"), "{told}");
     let weights = |stage: &str| {

@@ -76,7 +76,7 @@ fn orientations_change_all_scores_alike_and_thresholds_belong_to_them() {
     space.macula("run pipeline.kdl judged").code(2).says(&["missing-port", "`tta` needs `model`"]);
     space.edit("pipeline.kdl", "eval judged { tta dihedral;", "eval judged {");
     space.edit("pipeline.kdl", "of guesses plain;", "of guesses;");
-    space.macula("run pipeline.kdl both").code(1).says(&["one-prediction", "connect several"]);
+    space.macula("run pipeline.kdl both").code(2).says(&["one-prediction", "connect several"]);
     space.edit("pipeline.kdl", "of guesses;", "of guesses plain;");
     space.edit("pipeline.kdl", "threshold-tune cuts { tta dihedral; model classifier;", "threshold-tune cuts {");
     space.macula("run pipeline.kdl cuts").code(2).says(&["missing-port", "`model` or `predictions` is required"]);
