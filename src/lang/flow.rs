@@ -2,6 +2,7 @@
 //! unused stages.
 
 mod embeddings;
+mod encoders;
 mod lineage;
 mod names;
 mod orientations;
@@ -57,6 +58,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
             diags.extend(graph.orientations());
             diags.extend(graph.names());
             diags.extend(graph.several(&order, &lineages));
+            diags.extend(graph.other_encoders(&order));
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

@@ -395,7 +395,11 @@ impl DraftGraph<'_> {
             Value::Network(network) => Some(network.embeddings()),
             _ => None,
         });
-        let names: BTreeSet<String> = networks.flatten().collect();
+        self.joins_of(networks.flatten().collect(), source)
+    }
+
+    /// Where the patches of `source` got their embeddings under these names.
+    pub(super) fn joins_of(&self, names: BTreeSet<String>, source: usize) -> Vec<EmbeddingJoin<'_>> {
         let (mut found, mut reached, mut todo) = (Vec::new(), BTreeSet::new(), vec![(source, names)]);
         while let Some((at, mut names)) = todo.pop() {
             if names.is_empty() || !reached.insert((at, names.clone())) {

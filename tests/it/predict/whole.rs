@@ -144,8 +144,8 @@ fn missing_and_other_embeddings_are_refused() {
     space.write("pipeline.kdl", text + other);
     space.macula("check pipeline.kdl").code(2).says(&["has no tap `feature`", "did you mean `features`?"]);
     space.edit("pipeline.kdl", "to=feature }", "to=features }");
-    let said = space.macula("run pipeline.kdl wrong").code(1);
-    said.says(&["other-embeddings", "photographs of 96 px", "photographs of 64 px"]);
+    let said = space.macula("run pipeline.kdl wrong").code(2);
+    said.says(&["other-embeddings", "`eval wrong` gets `whole` by `encode others`, but `train classifier` is trained"]);
 }
 
 const MAPS: &str = "    heat-map maps { model classifier; thresholds cuts; from eyes; embeddings vectors; only folds.test; stride 48; black share=0.6 }
@@ -257,7 +257,9 @@ fn maps_without_the_embeddings_of_the_model_are_refused() {
 
     append(
         &space,
-        "    encode others { from eyes; init first; network shallow-cnn to=features; side 64 }
+        "    encode tiny { from eyes; init first; network shallow-cnn to=features; side 64 }
+    weights strange { file \"plain.safetensors\" }
+    encode others { from eyes; init strange; network shallow-cnn to=features; side 96 }
     heat-map wrong { model classifier; from eyes; embeddings others }
     synthetic few { photographs 5; size 192; photographs-per-patient 1; healthy 0.0; severity 3.0 }
     encode of-few { from few; init first; network shallow-cnn to=features; side 96 }
@@ -265,12 +267,20 @@ fn maps_without_the_embeddings_of_the_model_are_refused() {
 }
 ",
     );
-    let said = space.macula("run pipeline.kdl wrong").code(1);
-    said.says(&[
+    // The settings tell encoders apart before anything runs, files of weights only when they are read.
+    space.edit("pipeline.kdl", "from eyes; embeddings vectors; only", "from eyes; embeddings tiny; only");
+    space.macula("check pipeline.kdl").code(2).says(&[
+        "error[other-embeddings]",
+        "`heat-map maps` gets `whole` by `encode tiny`, but `train classifier` is trained with `encode vectors`",
+    ]);
+    space.edit("pipeline.kdl", "from eyes; embeddings tiny; only", "from eyes; embeddings vectors; only");
+    space.macula("run pipeline.kdl plain").code(0);
+    space.write("plain.safetensors", bytes(&space, "results/whole/plain/weights.safetensors"));
+    space.macula("check pipeline.kdl").code(0).says(&["warning[other-embeddings]", "gets `whole` by `encode others`"]);
+    space.macula("run pipeline.kdl wrong").code(1).says(&[
         "other-embeddings",
-        "photographs of 96 px",
         "these photographs have embeddings by",
-        "photographs of 64 px",
+        "with other weights",
     ]);
     space.macula("run pipeline.kdl fewer").code(1).says(&["missing-embedding", "3 photographs without an embedding"]);
 }

@@ -1,0 +1,191 @@
+//! Embeddings of patches: by one encoder wherever a network reads them.
+
+use std::collections::BTreeSet;
+
+use super::lineage::EmbeddingJoin;
+use super::{DraftGraph, in_bodies};
+use crate::base::{Digest, Hasher, Span};
+use crate::diag::Diag;
+use crate::lang::network::NetworkSpec;
+use crate::lang::signature::InPort;
+use crate::lang::value::Value;
+
+/// The domain of digests that identify encoders.
+const ENCODER: &str = "macula 1 encoder of a graph";
+
+/// Parameter of encoders that changes no value, and the one that is not used for patches.
+const STORE: &str = "store";
+const SIDE: &str = "side";
+
+const SAME: &str = "use the embeddings of one `encode` stage for all sets";
+
+/// An encoder, as far as it is known before anything runs.
+#[derive(PartialEq, Eq)]
+struct EncoderIdentity {
+    exact: Digest,
+    /// The same without the weights.
+    settings: Digest,
+    /// Whether its weights are a file, which may hold the same as another one, or as a model.
+    is_file: bool,
+}
+
+impl DraftGraph<'_> {
+    /// Errors for networks that read embeddings by several encoders under one name; warnings if these may be the same.
+    pub(super) fn other_encoders(&self, order: &[usize]) -> Vec<Diag> {
+        let mut diags = Vec::new();
+        let reads = |network: &NetworkSpec| !network.embeddings().is_empty();
+        if !self.drafts.iter().any(|draft| self.network_of(draft).is_some_and(reads)) {
+            return diags;
+        }
+        let same = self.same(order, &vec![true; self.drafts.len()]);
+        let mut reported: BTreeSet<Span> = BTreeSet::new();
+        for &stage in order {
+            let draft = &self.drafts[stage];
+            let (trained, network) = match self.network_of(draft) {
+                Some(network) => (stage, network),
+                None => match self.trained_model(stage) {
+                    Some((trained, network)) => (trained, network),
+                    None => continue,
+                },
+            };
+            let fitted = self.given(trained).find(|(port, ..)| self.fits(trained, port)).map(|(.., data)| data.0);
+            let Some(fitted) = fitted else { continue };
+            for name in network.embeddings() {
+                let [of_training] = self.joins_of(BTreeSet::from([name.clone()]), fitted)[..] else { continue };
+                for (port, here) in self.embeddings_given(stage, network, &name) {
+                    let certain = self.differ(of_training, here, &same);
+                    let Some(certain) = certain.filter(|_| reported.insert(here.place.span)) else { continue };
+                    let title =
+                        |at: usize| format!("`{} {}`", self.drafts[at].spec.stage_type, self.drafts[at].spec.name);
+                    let (ours, theirs) = (title(of_training.embeddings), title(here.embeddings));
+                    let message = if stage == trained {
+                        format!("{} gets `{name}` by {theirs} at `{port}`, but by {ours} for training", title(stage))
+                    } else {
+                        format!(
+                            "{} gets `{name}` by {theirs}, but {} is trained with {ours}",
+                            title(stage),
+                            title(trained)
+                        )
+                    };
+                    let span = here.place.span;
+                    let found = if certain {
+                        Diag::error("other-embeddings", span, message)
+                    } else {
+                        Diag::warning("other-embeddings", span, message)
+                    };
+                    let found = found.also(of_training.place.span, "the embeddings of the training patches");
+                    diags.push(in_bodies(found.hint(SAME), &self.drafts[here.stage]));
+                }
+            }
+        }
+        diags
+    }
+
+    /// What gives a stage the embeddings of this name: joins of the patches at its ports, and embeddings at a port of their own.
+    fn embeddings_given(&self, stage: usize, network: &NetworkSpec, name: &str) -> Vec<(&str, EmbeddingJoin<'_>)> {
+        let draft = &self.drafts[stage];
+        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes() && !port.sides());
+        let mut found = Vec::new();
+        for (port, _, data) in self.given(stage).filter(|(port, ..)| passes(port)) {
+            if let [join] = self.joins_of(BTreeSet::from([name.to_owned()]), data.0)[..] {
+                found.push((port, join));
+            }
+        }
+        for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites) {
+            let param = draft.signature.input(&input.port).and_then(|port| port.names.as_ref());
+            let Some(param) = param else { continue };
+            let all: Vec<String> = match draft.spec.value(param) {
+                Some(Value::List(names)) => names.iter().map(Value::to_string).collect(),
+                _ => network.embeddings().into_iter().collect(),
+            };
+            // A name that is given twice is reported elsewhere.
+            let once = all.iter().filter(|own| *own == name).count() == 1;
+            let at = all.iter().position(|own| own == name).filter(|_| once && all.len() == input.from.len());
+            let Some((from, place)) = at.and_then(|at| Some((input.from.get(at)?, sites.get(at)?))) else { continue };
+            let source = self.by_name.get(from.stage.as_str());
+            let join = source.map(|&embeddings| EmbeddingJoin { stage, place, embeddings });
+            found.extend(join.map(|join| (input.port.as_str(), join)));
+        }
+        found
+    }
+
+    fn network_of<'d>(&self, draft: &'d super::Draft) -> Option<&'d NetworkSpec> {
+        // An encoder's network reads photographs.
+        let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
+        let mut params = draft.spec.params.values().filter(|_| trains);
+        params.find_map(|param| if let Value::Network(network) = &param.value { Some(&**network) } else { None })
+    }
+
+    /// The training of the model that a stage uses, and its network.
+    fn trained_model(&self, stage: usize) -> Option<(usize, &NetworkSpec)> {
+        let draft = &self.drafts[stage];
+        let takes_model = |port: &&InPort| !port.many && port.types == ["model"];
+        let port = draft.signature.inputs.iter().find(takes_model)?;
+        let input = draft.spec.inputs.iter().find(|input| input.port == port.name)?;
+        let trained = *self.by_name.get(input.from.first()?.stage.as_str())?;
+        Some((trained, self.network_of(&self.drafts[trained])?))
+    }
+
+    /// Whether two joins give embeddings by different encoders: for certain, or unless two files of weights are the same.
+    fn differ(&self, one: EmbeddingJoin, other: EmbeddingJoin, same: &[usize]) -> Option<bool> {
+        if one.embeddings == other.embeddings {
+            return None;
+        }
+        let (one, other) = (self.identities(one.embeddings, same)?, self.identities(other.embeddings, same)?);
+        if one == other {
+            return None;
+        }
+        let settings = |all: &[EncoderIdentity]| all.iter().map(|one| one.settings).collect::<Vec<_>>();
+        let apart = |(one, other): (&EncoderIdentity, &EncoderIdentity)| {
+            one.exact != other.exact && !one.is_file && !other.is_file
+        };
+        Some(settings(&one) != settings(&other) || one.iter().zip(&other).any(apart))
+    }
+
+    /// The encoders of embeddings, in the order in which they are combined, each once; [`None`] if one is not known.
+    fn identities(&self, embeddings: usize, same: &[usize]) -> Option<Vec<EncoderIdentity>> {
+        let (mut found, mut todo): (Vec<EncoderIdentity>, _) = (Vec::new(), vec![embeddings]);
+        while let Some(at) = todo.pop() {
+            let combined: Vec<usize> = self
+                .references(at)
+                .filter(|(reference, _, source)| {
+                    let out = self.drafts[*source].signature.output(Some(&reference.port));
+                    out.is_some_and(|out| out.ty == "embeddings")
+                })
+                .map(|(.., source)| source)
+                .collect();
+            if combined.is_empty() {
+                let identity = self.identity(at, same)?;
+                if !found.contains(&identity) {
+                    found.push(identity);
+                }
+            }
+            todo.extend(combined.into_iter().rev());
+        }
+        Some(found)
+    }
+
+    fn identity(&self, encoder: usize, same: &[usize]) -> Option<EncoderIdentity> {
+        let spec = &self.drafts[encoder].spec;
+        let weights = self.reads(encoder).find(|(_, reference, ..)| {
+            let source = self.by_name.get(reference.stage.as_str());
+            let out = source.and_then(|source| self.drafts[*source].signature.output(Some(&reference.port)));
+            out.is_some_and(|out| matches!(out.ty.as_str(), "model" | "weights"))
+        });
+        let (_, reference, _, source) = weights?;
+        let of_patches = self.patches(encoder).next().is_some();
+        let digest = |with_weights: bool| {
+            let mut key = Hasher::new(ENCODER);
+            key.text(&spec.implementation).text(if of_patches { "patches" } else { "photographs" });
+            for (name, value) in spec.keyed().filter(|(name, _)| *name != STORE && !(of_patches && *name == SIDE)) {
+                value.hash(key.text(name));
+            }
+            if with_weights {
+                key.int(same[source] as u64).text(&reference.port);
+            }
+            key.finish()
+        };
+        let is_file = self.drafts[source].signature.inputs.is_empty();
+        Some(EncoderIdentity { exact: digest(true), settings: digest(false), is_file })
+    }
+}
