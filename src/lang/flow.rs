@@ -59,6 +59,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
             diags.extend(graph.names());
             diags.extend(graph.several(&order, &lineages));
             diags.extend(graph.other_encoders(&order));
+            diags.extend(graph.crossed());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

@@ -1,4 +1,4 @@
-//! Embeddings of patches: by one encoder wherever a network reads them.
+//! Embeddings of patches: by one encoder wherever a network reads them, and of the own patient where patches are split.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::{DraftGraph, in_bodies};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::network::NetworkSpec;
-use crate::lang::signature::InPort;
+use crate::lang::signature::{InPort, OutPort};
 use crate::lang::value::Value;
 
 /// The domain of digests that identify encoders.
@@ -16,6 +16,10 @@ const ENCODER: &str = "macula 1 encoder of a graph";
 /// Parameter of encoders that changes no value, and the one that is not used for patches.
 const STORE: &str = "store";
 const SIDE: &str = "side";
+
+/// Parameter of joins, and its case with embeddings of other patients.
+const CONTROL: &str = "control";
+const OTHER: &str = "other";
 
 const SAME: &str = "use the embeddings of one `encode` stage for all sets";
 
@@ -187,5 +191,43 @@ impl DraftGraph<'_> {
         };
         let is_file = self.drafts[source].signature.inputs.is_empty();
         Some(EncoderIdentity { exact: digest(true), settings: digest(false), is_file })
+    }
+
+    /// Errors for splits of patches that have embeddings of other patients.
+    pub(super) fn crossed(&self) -> Vec<Diag> {
+        let mut diags = Vec::new();
+        for (stage, draft) in self.drafts.iter().enumerate().filter(|(_, draft)| draft.signature.divides()) {
+            let Some((join, name)) = self.crossed_join(stage) else { continue };
+            let from = self.given(stage).find(|(port, ..)| !self.takes_sides(stage, port));
+            let Some((_, place, _)) = from else { continue };
+            let (spec, join) = (&draft.spec, &self.drafts[join].spec);
+            let message = format!(
+                "`{} {}` divides patches with embeddings of other patients as `{name}`, which may be in another set",
+                spec.stage_type, spec.name
+            );
+            let there = format!("`{} {}` gives them", join.stage_type, join.name);
+            let found = Diag::error("crossed-embeddings", place.span, message).also(join.place(Some(CONTROL)), there);
+            let hint = format!("split first, then use `{} … {{ {CONTROL} {OTHER} }}` for each set", join.stage_type);
+            diags.push(in_bodies(found.hint(hint), draft));
+        }
+        diags
+    }
+
+    /// The join of embeddings of other patients that the patches of a stage have, and their name.
+    fn crossed_join(&self, stage: usize) -> Option<(usize, String)> {
+        let mut replaced = BTreeSet::new();
+        let mut next: Option<(usize, &OutPort)> = self.patches(stage).next();
+        for _ in 0..self.drafts.len() {
+            let (source, out) = next?;
+            let spec = &self.drafts[source].spec;
+            if let Some(Value::Text(name)) = out.embeddings.as_ref().and_then(|name| spec.value(name)) {
+                let is_other = matches!(spec.value(CONTROL), Some(Value::Text(case)) if case == OTHER);
+                if replaced.insert(name.clone()) && is_other {
+                    return Some((source, name.clone()));
+                }
+            }
+            next = self.patches(source).next();
+        }
+        None
     }
 }
