@@ -118,13 +118,28 @@ impl DraftGraph<'_> {
                 "network `{}` has an input `{name}`, but the patches of `{}` have no embeddings under that name",
                 network.name, reads.name
             );
-            let diag = Diag::error("missing-input", place, message).also(reads.span, "these patches");
-            let near = near::near(&name, given.iter().map(String::as_str));
-            let hint = near.map_or_else(
-                || format!("join them first: `join NAME {{ patches …; embeddings …; as {name} }}`"),
-                |near| format!("did you mean `input {near}`?"),
-            );
-            diags.push(in_bodies(diag.hint(hint), &self.drafts[stage]));
+            let read = network.embeddings();
+            let near = near::near(&name, given.iter().map(String::as_str).filter(|given| !read.contains(*given)));
+            // Where the name is given, which is more often misspelt than the network.
+            let join = near.and_then(|near| match self.joins_of([near.to_owned()].into(), source)[..] {
+                [join] => Some((near, &self.drafts[join.stage])),
+                _ => None,
+            });
+            let Some((near, join)) = join else {
+                let diag = Diag::error("missing-input", place, message).also(reads.span, "these patches");
+                let hint = format!("join them first: `join NAME {{ patches …; embeddings …; as {name} }}`");
+                diags.push(in_bodies(diag.hint(hint), &self.drafts[stage]));
+                continue;
+            };
+            let message = format!("{message}, only `{near}`");
+            let param = join.signature.outputs.iter().find_map(|out| out.embeddings.as_deref()).unwrap_or_default();
+            let entry = join.entries.get(&(param.to_owned(), near.to_owned()));
+            let span = entry.copied().unwrap_or_else(|| join.spec.place(Some(param)));
+            let diag = Diag::error("missing-input", span, message).also(place, "the network");
+            let hint = format!("did you mean `{name}`? or `input {near}` in the network");
+            if diags.iter().all(|other| other.labels.first().map(|label| label.span) != Some(span)) {
+                diags.push(in_bodies(diag.hint(hint), join));
+            }
         }
     }
 

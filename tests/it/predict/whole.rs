@@ -130,7 +130,12 @@ fn missing_and_other_embeddings_are_refused() {
         "patches folds.train; embeddings vectors; as whole",
         "patches folds.train; embeddings vectors; as whale",
     );
-    space.macula("check pipeline.kdl").code(2).says(&["missing-input", "did you mean `input whale`?"]);
+    space.macula("check pipeline.kdl").code(2).says(&[
+        "missing-input",
+        "`late` has an input `whole`",
+        "only `whale`",
+        "did you mean `whole`? or `input whale`",
+    ]);
     space.edit("pipeline.kdl", "as whale", "as whole");
 
     // Another encoder.
