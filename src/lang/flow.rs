@@ -3,6 +3,7 @@
 
 mod embeddings;
 mod encoders;
+mod initial;
 mod lineage;
 mod names;
 mod orientations;
@@ -60,6 +61,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
             diags.extend(graph.several(&order, &lineages));
             diags.extend(graph.other_encoders(&order));
             diags.extend(graph.crossed());
+            diags.extend(graph.initial());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

@@ -1,0 +1,85 @@
+//! Networks that start from, or encode with, a model of the same pipeline: its tensors are known before it is trained.
+
+use std::collections::BTreeSet;
+
+use super::{DraftGraph, in_bodies};
+use crate::base::figure::counted;
+use crate::diag::Diag;
+use crate::lang::draft::Draft;
+use crate::lang::network::{Layer, NetworkSpec};
+use crate::lang::value::Value;
+
+/// Tensors that a message names.
+const MOST_NAMED: usize = 4;
+
+/// Parameter that says what becomes of tensors that weights lack, and its case that initialises them.
+const MISSING: &str = "missing";
+const INITIALISE: &str = "initialise";
+
+impl DraftGraph<'_> {
+    /// Errors for networks with tensors that the model at another port lacks.
+    pub(super) fn initial(&self) -> Vec<Diag> {
+        let mut diags = Vec::new();
+        for (stage, draft) in self.drafts.iter().enumerate() {
+            let Some(network) = network(draft).filter(|network| network.prefixes.is_empty()) else { continue };
+            let initialises = matches!(draft.spec.value(MISSING), Some(Value::Text(case)) if case == INITIALISE);
+            for (_, reference, place, source) in self.reads(stage).filter(|_| !initialises) {
+                let trained = &self.drafts[source];
+                let is_model = trained.signature.output(Some(&reference.port)).is_some_and(|out| out.ty == "model");
+                let Some(of_model) = self::network(trained).filter(|_| is_model) else { continue };
+                let there: BTreeSet<String> = of_model.tensors().into_iter().collect();
+                let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
+                let lacking: Vec<String> = network
+                    .tensors()
+                    .into_iter()
+                    .filter(|name| !there.contains(name))
+                    .filter(|name| !trains || !is_output(network, name))
+                    .collect();
+                if lacking.is_empty() {
+                    continue;
+                }
+                let named: Vec<String> = lacking.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect();
+                let more = lacking.len().saturating_sub(MOST_NAMED);
+                let more =
+                    if more > 0 { format!(" and {}", counted(more as u64, "other", "others")) } else { String::new() };
+                let message = format!(
+                    "the model of `{} {}` lacks tensors of network `{}`: {}{more}",
+                    trained.spec.stage_type,
+                    trained.spec.name,
+                    network.name,
+                    named.join(", ")
+                );
+                let hint = if trains {
+                    format!("train on with its network, `{}`, or set `{MISSING} {INITIALISE}`", of_model.name)
+                } else {
+                    format!("use its network, `{}`, up to one of its taps", of_model.name)
+                };
+                let place_of_network =
+                    draft.spec.params.values().find(|param| matches!(param.value, Value::Network(_)));
+                let mut found = Diag::error("weights-missing", place.span, message);
+                if let Some(span) = place_of_network.and_then(|param| param.span) {
+                    found = found.also(span, "the network");
+                }
+                diags.push(in_bodies(found.hint(hint), draft));
+            }
+        }
+        diags
+    }
+}
+
+fn network<'d>(draft: &'d Draft) -> Option<&'d NetworkSpec> {
+    let mut values = draft.spec.params.values();
+    values.find_map(|param| if let Value::Network(network) = &param.value { Some(&**network) } else { None })
+}
+
+/// Whether a tensor is of the last layer or of an auxiliary output, which a training may initialise.
+fn is_output(network: &NetworkSpec, tensor: &str) -> bool {
+    let last = match network.layers.last() {
+        Some(Layer::Linear(linear)) => {
+            tensor.strip_prefix(linear.name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        }
+        _ => false,
+    };
+    let main = NetworkSpec { auxiliary: Vec::new(), ..network.clone() };
+    last || !main.tensors().iter().any(|name| name == tensor)
+}
