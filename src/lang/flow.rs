@@ -23,7 +23,7 @@ use super::signature::{InPort, OutPort};
 use super::spec::{ParamValue, Reference};
 use super::value::Value;
 use crate::base::Span;
-use crate::diag::Diag;
+use crate::diag::{Diag, LabeledSpan};
 
 /// Types of outputs that a pipeline exists for.
 const GOALS: [&str; 8] = ["lesions", "thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
@@ -69,6 +69,16 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
         diags.extend(graph.unused());
     }
     (contexts, diags)
+}
+
+/// Labels of a diagnostic from which on others are left out.
+const MOST_LABELS: usize = 12;
+
+/// Adds a label, unless its place has one.
+fn also_at(diag: &mut Diag, span: Span, text: String) {
+    if diag.labels.len() < MOST_LABELS && diag.labels.iter().all(|label| label.span != span) {
+        diag.labels.push(LabeledSpan { span, text });
+    }
 }
 
 /// Adds where the templates around a stage are used.
@@ -193,10 +203,11 @@ impl DraftGraph<'_> {
         diag
     }
 
-    /// Errors for marked patches that reach a port that refuses the mark.
+    /// Errors for marked patches that reach a port that refuses the mark: one for each reference by which they leave the stage that marks
+    /// them, or each use of a template.
     fn marks(&self, order: &[usize], marked: &Marked) -> Vec<Diag> {
-        let mut diags = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut diags: Vec<Diag> = Vec::new();
+        let mut causes = BTreeMap::new();
         for &stage in order {
             let draft = &self.drafts[stage];
             for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites) {
@@ -209,16 +220,31 @@ impl DraftGraph<'_> {
                     for (mark, way) in
                         marks.into_iter().flatten().filter(|(mark, _)| refuses.iter().any(|one| one == *mark))
                     {
-                        // One use of a template is one mistake, however many of its stages refuse the mark.
-                        let reported = draft.used.last().map(|(used, _)| (*used, (*mark).to_owned(), way[0].0));
-                        if reported.is_none_or(|use_of| seen.insert(use_of)) {
+                        let (reader, by) = match way.get(1) {
+                            Some((reader, Some(by))) => (*reader, *by),
+                            _ => (stage, place),
+                        };
+                        let cause = (way[0].0, (*mark).to_owned(), self.outermost(reader, by));
+                        let Some(&first) = causes.get(&cause) else {
+                            causes.insert(cause, diags.len());
                             diags.push(self.refused(stage, &input.port, place, mark, way));
-                        }
+                            continue;
+                        };
+                        let text = format!(
+                            "`{} {}` gets them too, at `{}`",
+                            draft.spec.stage_type, draft.spec.name, input.port
+                        );
+                        also_at(&mut diags[first], self.outermost(stage, place), text);
                     }
                 }
             }
         }
         diags
+    }
+
+    /// Where a user wrote a reference: in a template, where that is used.
+    fn outermost(&self, stage: usize, place: &ReferenceSite) -> Span {
+        self.drafts[stage].used.last().map_or(place.span, |(used, _)| *used)
     }
 
     /// The marks of the inputs of each stage.

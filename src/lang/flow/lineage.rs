@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::{DraftGraph, Marked};
+use super::{DraftGraph, Marked, Trail, also_at};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::ReferenceSite;
+use crate::lang::near;
 use crate::lang::port_types::CARRIERS;
 use crate::lang::signature::{InPort, Param};
 use crate::lang::spec::Input;
@@ -38,6 +39,21 @@ pub(super) struct EmbeddingJoin<'a> {
     pub(super) embeddings: usize,
 }
 
+/// Patches that are both trained on and tested on, by one mistake.
+struct Leak<'a> {
+    /// The split whose test set it is, and the stage from which the training patches come.
+    cause: (usize, usize),
+    /// What is trained or selected on them.
+    fitted: Vec<Model<'a>>,
+    /// What evaluates on the test set: stage, reference, and the path from the split.
+    tested: Vec<(usize, &'a ReferenceSite, &'a Trail<'a>)>,
+    /// How to keep the training patches apart from it.
+    hint: String,
+}
+
+/// Stages that a message names at most.
+const MOST_NAMED: usize = 6;
+
 /// The lineages of each output; most share those of their inputs.
 pub(super) type Lineages<'a> = BTreeMap<(usize, &'a str), Rc<BTreeSet<Lineage<'a>>>>;
 
@@ -47,6 +63,7 @@ impl DraftGraph<'_> {
         let mut diags = Vec::new();
         let mut reported = BTreeSet::new();
         let mut leaking: BTreeSet<Span> = BTreeSet::new();
+        let mut causes: Vec<Leak> = Vec::new();
         for &stage in order {
             let draft = &self.drafts[stage];
             if draft.spec.diagnosis(draft.signature).is_some() {
@@ -62,7 +79,8 @@ impl DraftGraph<'_> {
                 })
             };
             // Encoders of evaluated patches are reported where these are joined.
-            let models = self.models_along(stage, &|ty| ty != JOINED);
+            let mut models = self.models_along(stage, &|ty| ty != JOINED);
+            models.sort_by_key(|(fitted, ..)| *fitted);
             let unscored = self.models_before_scores(stage);
             let tested = |input: &Input| !models.is_empty() && takes_test(&input.port);
             for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites).filter(|(input, _)| tested(input)) {
@@ -83,7 +101,7 @@ impl DraftGraph<'_> {
                         }
                         continue;
                     };
-                    for (fitted, port, at, data) in &models {
+                    for model @ (_, _, at, data) in &models {
                         // Marked data is reported elsewhere.
                         if marked.get(data).is_some_and(|marks| marks.contains_key("test"))
                             || !reported.insert((at.span, place.span))
@@ -95,24 +113,70 @@ impl DraftGraph<'_> {
                             continue;
                         }
                         leaking.insert(at.span);
-                        let (model, split) = (&self.drafts[*fitted].spec, &self.drafts[way[0].0].spec);
-                        let shared = seen.iter().find(|seen| test.iter().any(|test| meet(seen, test)));
-                        let message = format!(
-                            "`{} {}` gets patches at `{port}` that include test patches of `{} {}`",
-                            model.stage_type, model.name, draft.spec.stage_type, draft.spec.name
-                        );
-                        let found = Diag::error("test-in-training", at.span, message)
-                            .also(place.span, format!("evaluated here, on the test set of `{}`", split.name));
-                        let found = self.along(found, place, way).also(split.span, "training does not use this split");
-                        let hint = self.on_same_sides(shared, &split.name);
-                        diags.push(super::in_bodies(found.hint(hint), &self.drafts[*fitted]));
+                        let cause = (way[0].0, self.root(data.0));
+                        let known = causes.iter().position(|leak| leak.cause == cause);
+                        let known = known.unwrap_or_else(|| {
+                            let shared = seen.iter().find(|seen| test.iter().any(|test| meet(seen, test)));
+                            let hint = self.on_same_sides(shared, &self.drafts[way[0].0].spec.name);
+                            causes.push(Leak { cause, fitted: Vec::new(), tested: Vec::new(), hint });
+                            causes.len() - 1
+                        });
+                        let leak = &mut causes[known];
+                        leak.fitted.push(*model);
+                        if leak.tested.iter().all(|(other, ..)| *other != stage) {
+                            leak.tested.push((stage, place, way));
+                        }
                     }
                 }
             }
         }
+        diags.extend(causes.iter().filter_map(|leak| self.leak(leak)));
         // Training on all data is reported at the evaluation on a part of it.
         diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &leaking, lineages)));
         diags
+    }
+
+    /// The stage from which training patches differ from others: the split that they went through last, or what cut them; outside of
+    /// templates, if there is one.
+    fn root(&self, data: usize) -> usize {
+        let mut at = data;
+        for _ in 0..self.drafts.len() {
+            let draft = &self.drafts[at];
+            let Some((next, _)) = self.patches(at).next() else { break };
+            if draft.used.is_empty() && draft.signature.divides() {
+                break;
+            }
+            at = next;
+        }
+        at
+    }
+
+    /// An error about one cause of patches that are both trained on and tested on, with all stages that it reaches.
+    fn leak(&self, Leak { cause: (split, _), fitted, tested, hint }: &Leak) -> Option<Diag> {
+        let ((model, port, at, _), (_, place, way)) = (fitted.first()?, tested.first()?);
+        let title = |at: usize| format!("{} {}", self.drafts[at].spec.stage_type, self.drafts[at].spec.name);
+        let mut titles: Vec<String> = tested.iter().map(|(stage, ..)| title(*stage)).collect();
+        let more = titles.len().saturating_sub(MOST_NAMED);
+        titles.truncate(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let message = format!(
+            "`{}` gets patches at `{port}` that include test patches of {}{more}",
+            title(*model),
+            near::names(titles.iter().map(String::as_str))
+        );
+        let split = &self.drafts[*split].spec;
+        let found = Diag::error("test-in-training", at.span, message)
+            .also(place.span, format!("evaluated here, on the test set of `{}`", split.name));
+        let mut found = self.along(found, place, way).also(split.span, "training does not use this split");
+        for (stage, place, _) in &tested[1..] {
+            also_at(&mut found, self.outermost(*stage, place), format!("`{}` evaluates here too", title(*stage)));
+        }
+        // Of a template, its use is shown.
+        let outside = fitted[1..].iter().filter(|(model, ..)| self.drafts[*model].used.is_empty());
+        for (model, port, place, _) in outside {
+            also_at(&mut found, place.span, format!("`{}` gets them at `{port}`", title(*model)));
+        }
+        Some(super::in_bodies(found.hint(hint.as_str()), &self.drafts[*model]))
     }
 
     /// Errors for epochs or thresholds chosen on patches that the model was, or may have been, trained on.
