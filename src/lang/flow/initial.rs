@@ -29,10 +29,17 @@ impl DraftGraph<'_> {
                 let Some(of_model) = self::network(trained).filter(|_| is_model) else { continue };
                 let there: BTreeSet<String> = of_model.tensors().into_iter().collect();
                 let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
+                // Of a network that is a part of the model's own, tensors may be found behind a prefix.
+                let is_there = |name: &String| {
+                    there.contains(name) || {
+                        let end = format!(".{name}");
+                        there.iter().any(|other| other.ends_with(&end))
+                    }
+                };
                 let lacking: Vec<String> = network
                     .tensors()
                     .into_iter()
-                    .filter(|name| !there.contains(name))
+                    .filter(|name| !is_there(name))
                     .filter(|name| !trains || !is_output(network, name))
                     .collect();
                 if lacking.is_empty() {
