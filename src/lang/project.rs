@@ -137,7 +137,7 @@ impl ProjectFile {
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "path" => {
-                    package.path = one(child, diags).and_then(|path| spelled_out(path, diags)).map(|(path, _)| path)
+                    package.path = one(child, diags).and_then(|path| spelled_out(path, diags)).map(|(path, _)| path);
                 }
                 "digest" => package.digest = one(child, diags).and_then(|(text, span)| digest(&text, span, diags)),
                 other => {

@@ -53,9 +53,9 @@ const SHARD: &str = "shard.safetensors";
 const VALUES: &str = "values.safetensors";
 const INFO: &str = "embeddings.json";
 
-fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
+fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     settings(params)?;
-    inference::check_device(params, ports)
+    Ok(inference::doubts(params))
 }
 
 fn settings(params: &Params) -> Result<EncoderSettings, StageError> {

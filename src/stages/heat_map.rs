@@ -51,14 +51,14 @@ pub const PATCHES: &str = "patches.parquet";
 /// File with the tuned thresholds of a model's classes, within an item.
 const THRESHOLDS: &str = "thresholds.json";
 
-fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
+fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     let mut names = inputs_named(params);
     names.sort();
     if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
         let text = format!("`as` has the name `{name}` twice");
         return Err(StageError::input("input-name", text).hint("give each input embeddings once").field("as"));
     }
-    inference::check_device(params, ports)
+    Ok(inference::doubts(params))
 }
 
 /// Names of the network's inputs that the embeddings are for, in their order.

@@ -6,7 +6,7 @@ use crate::data::embeddings::without_unused;
 use crate::lang::value::Value;
 use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::model::Classifier;
-use crate::stage::{ConnectedPorts, Inputs, Narrow, Params, ReadPart, StageError, Warning};
+use crate::stage::{Inputs, Narrow, Params, ReadPart, StageError, Warning};
 use crate::store::Objects;
 
 /// Device of a stage.
@@ -19,9 +19,9 @@ pub(super) fn without_gpu(params: &Params) -> Option<StageError> {
     gpu::not_built_for(device(params), Precision::F32)
 }
 
-/// As a check of a stage that always computes with a network.
-pub(super) fn check_device(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
-    Ok(without_gpu(params).into_iter().collect())
+/// Doubts of a stage that always computes with a network.
+pub(super) fn doubts(params: &Params) -> Vec<StageError> {
+    without_gpu(params).into_iter().collect()
 }
 
 /// Fails before anything runs if a stage that gets a model asks for a GPU that this macula cannot use.

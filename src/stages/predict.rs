@@ -23,7 +23,7 @@ pub const PREDICT: Implementation = Implementation {
         approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
-    check: Some(inference::check_device),
+    check: Some(|params, _| Ok(inference::doubts(params))),
     foresee: Some(inference::foresee_device),
     narrow: Some(inference::NARROW),
     work: Work::Whole(run),

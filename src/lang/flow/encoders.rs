@@ -6,6 +6,7 @@ use super::lineage::EmbeddingJoin;
 use super::{DraftGraph, in_bodies};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
+use crate::lang::draft::Draft;
 use crate::lang::network::NetworkSpec;
 use crate::lang::signature::{InPort, OutPort};
 use crate::lang::value::Value;
@@ -38,14 +39,14 @@ impl DraftGraph<'_> {
     pub(super) fn other_encoders(&self, order: &[usize]) -> Vec<Diag> {
         let mut diags = Vec::new();
         let reads = |network: &NetworkSpec| !network.embeddings().is_empty();
-        if !self.drafts.iter().any(|draft| self.network_of(draft).is_some_and(reads)) {
+        if !self.drafts.iter().any(|draft| network_of(draft).is_some_and(reads)) {
             return diags;
         }
         let same = self.same(order, &vec![true; self.drafts.len()]);
         let mut reported: BTreeSet<Span> = BTreeSet::new();
         for &stage in order {
             let draft = &self.drafts[stage];
-            let (trained, network) = match self.network_of(draft) {
+            let (trained, network) = match network_of(draft) {
                 Some(network) => (stage, network),
                 None => match self.trained_model(stage) {
                     Some((trained, network)) => (trained, network),
@@ -113,13 +114,6 @@ impl DraftGraph<'_> {
         found
     }
 
-    fn network_of<'d>(&self, draft: &'d super::Draft) -> Option<&'d NetworkSpec> {
-        // An encoder's network reads photographs.
-        let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
-        let mut params = draft.spec.params.values().filter(|_| trains);
-        params.find_map(|param| if let Value::Network(network) = &param.value { Some(&**network) } else { None })
-    }
-
     /// The training of the model that a stage uses, and its network.
     fn trained_model(&self, stage: usize) -> Option<(usize, &NetworkSpec)> {
         let draft = &self.drafts[stage];
@@ -127,7 +121,7 @@ impl DraftGraph<'_> {
         let port = draft.signature.inputs.iter().find(takes_model)?;
         let input = draft.spec.inputs.iter().find(|input| input.port == port.name)?;
         let trained = *self.by_name.get(input.from.first()?.stage.as_str())?;
-        Some((trained, self.network_of(&self.drafts[trained])?))
+        Some((trained, network_of(&self.drafts[trained])?))
     }
 
     /// Whether two joins give embeddings by different encoders: for certain, or unless two files of weights are the same.
@@ -230,4 +224,12 @@ impl DraftGraph<'_> {
         }
         None
     }
+}
+
+/// The network that a stage trains.
+fn network_of<'d>(draft: &'d Draft) -> Option<&'d NetworkSpec> {
+    // An encoder's network reads photographs.
+    let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
+    let mut params = draft.spec.params.values().filter(|_| trains);
+    params.find_map(|param| if let Value::Network(network) = &param.value { Some(&**network) } else { None })
 }
