@@ -109,7 +109,7 @@ pub fn relabel(set: &PatchSet, rule: &LabelRule, extents: Option<&LesionExtents>
 /// Relabels one patch and returns whether it is outside all bounds for some lesion. `area` is the patch's area in native pixels.
 fn apply(row: &mut PatchRow, rule: &LabelRule, area: f64, extents: &[LesionExtent], changed: &mut [u64]) -> bool {
     let mut small = false;
-    for class in 0..row.labels.len() {
+    for (class, changed) in changed.iter_mut().enumerate() {
         let label = row.labels[class];
         if label == Label::Unknown || row.mask_pixels[class] == 0 {
             continue;
@@ -125,7 +125,7 @@ fn apply(row: &mut PatchRow, rule: &LabelRule, area: f64, extents: &[LesionExten
             if rule.less == BelowRule::Unknown { Label::Unknown } else { Label::Absent }
         };
         if new != label {
-            changed[class] += u64::from(row.copies);
+            *changed += u64::from(row.copies);
             row.labels[class] = new;
         }
     }

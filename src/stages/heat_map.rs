@@ -361,7 +361,7 @@ fn warnings(ctx: &Ctx, info: &ModelInfo, maps: &[ScoreMap], found: &Maps) -> Vec
     }
     if ctx.inputs.optional("only").is_none() && found.all.iter().any(|class| class.known > 0) {
         let text =
-            "metrics include photographs that the model may have been trained on; connect the test patches to `only`";
+            "metrics include photographs that the model may have been trained on; connect the test set to `only`";
         warn("seen-photographs", text);
     }
     let other = maps.iter().map(|map| map.info.scale).find(|scale| *scale != info.scale);

@@ -43,9 +43,8 @@ impl<'a> Way<'a> {
     /// # Errors
     /// A [`Failure`] if it cannot be repeated, or if photographs were prepared differently for two of them.
     pub(super) fn common(pipeline: &'a Pipeline, members: &'a [Member]) -> Result<Self, Failure> {
-        let of = |member: &'a Member| {
-            way(pipeline, training(pipeline, &member.stage)?, &member.info.network.embeddings())
-        };
+        let of =
+            |member: &'a Member| way(pipeline, training(pipeline, &member.stage)?, &member.info.network.embeddings());
         let mut all: Option<(&str, Self)> = None;
         for member in members {
             let (name, own) = (member.stage.base_name.as_str(), of(member)?);

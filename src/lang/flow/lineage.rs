@@ -117,7 +117,7 @@ impl DraftGraph<'_> {
                         let known = causes.iter().position(|leak| leak.cause == cause);
                         let known = known.unwrap_or_else(|| {
                             let shared = seen.iter().find(|seen| test.iter().any(|test| meet(seen, test)));
-                            let hint = self.on_same_sides(shared, &self.drafts[way[0].0].spec.name);
+                            let hint = self.on_same_sides(shared, way[0].0);
                             causes.push(Leak { cause, fitted: Vec::new(), tested: Vec::new(), hint });
                             causes.len() - 1
                         });
@@ -431,12 +431,17 @@ impl DraftGraph<'_> {
         sets.map(|(at, set)| (usize::MAX - at, if set.name == output { "within" } else { "outside" })).collect()
     }
 
-    /// A hint how to keep training data with the lineage `seen` from the test set of `split`.
-    fn on_same_sides(&self, seen: Option<&Lineage>, split: &str) -> String {
+    /// A hint how to keep training data with the lineage `seen` from the test set of the stage `split`.
+    fn on_same_sides(&self, seen: Option<&Lineage>, split: usize) -> String {
+        let of_photographs = self.drafts[split].signature.outputs.iter().any(|out| out.ty == "photographs");
+        let split = &self.drafts[split].spec.name;
         let other = seen.and_then(|(_, sides)| sides.keys().rfind(|number| **number < self.drafts.len()));
         match other.map(|number| &self.drafts[*number].spec.name) {
             Some(other) => {
                 format!("add `like {split}` to `split {other}`, which puts its photographs into the sets of `{split}`")
+            }
+            None if of_photographs => {
+                format!("cut the training patches from `{split}.train`, or split them with `like {split}`")
             }
             None => format!("train on `{split}.train`, or on the `train` set of another `split` with `like {split}`"),
         }

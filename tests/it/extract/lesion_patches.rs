@@ -22,7 +22,9 @@ fn value(name: &str, x: usize, y: usize) -> [u8; 3] {
 
 fn mask(pixels: &[[usize; 2]]) -> Vec<u8> {
     let mut mask = vec![0; WIDTH * HEIGHT];
-    pixels.iter().for_each(|&[x, y]| mask[y * WIDTH + x] = 255);
+    for &[x, y] in pixels {
+        mask[y * WIDTH + x] = 255;
+    }
     png(&mask, WIDTH as u32, HEIGHT as u32, PixelFormat::Grey)
 }
 
@@ -209,7 +211,8 @@ fn a_class_that_is_not_annotated_keeps_no_patch_away_and_makes_none_healthy() {
     write(&lab, "b", &[], &[]);
     write(&lab, "c", &[], &[[20, 20]]);
     std::fs::remove_file(lab.path("he/a.png")).unwrap();
-    ["ma/b.png", "he/b.png"].map(|file| std::fs::remove_file(lab.path(file)).unwrap());
+    std::fs::remove_file(lab.path("ma/b.png")).unwrap();
+    std::fs::remove_file(lab.path("he/b.png")).unwrap();
     let from = lab.folder(&[("absent-mask", Value::Text("unknown".to_owned()))]).unwrap().outputs["out"].clone();
     let params = [("around.healthy-per-photograph", Value::Int(6))];
     let set = PatchSet::read(&run(&lab, &[("from", &from)], &params).unwrap().outputs["out"], &lab.objects).unwrap();

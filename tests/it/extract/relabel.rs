@@ -16,7 +16,9 @@ fn write(lab: &Lab, name: &str, ma: &[[usize; 2]]) {
     lab.write(&format!("photographs/{name}.png"), &png(&vec![90; SIDE * SIDE * 3], side, side, PixelFormat::Rgb));
     let mut mask = vec![0; SIDE * SIDE];
     lab.write(&format!("he/{name}.png"), &png(&mask, side, side, PixelFormat::Grey));
-    ma.iter().for_each(|[x, y]| mask[y * SIDE + x] = 255);
+    for [x, y] in ma {
+        mask[y * SIDE + x] = 255;
+    }
     lab.write(&format!("ma/{name}.png"), &png(&mask, side, side, PixelFormat::Grey));
 }
 

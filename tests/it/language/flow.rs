@@ -317,6 +317,8 @@ split dense { from all; like first }
         let (diags, _) = check(&scored(data));
         assert_eq!(codes(&diags), vec!["test-in-training"; expected], "{data}: {diags:#?}");
     }
+    let hint = check(&scored("all")).0[0].hint.clone().unwrap_or_default();
+    assert_eq!(hint, "cut the training patches from `first.train`, or split them with `like first`");
     // Another draw of the same photographs is not kept apart.
     let equal = "split second { from eyes; replicate 1 }\nextract other { from second.train; size 64 }\n";
     let (diags, _) = check(&scored("other").replace("train model", &format!("{equal}train model")));
