@@ -15,8 +15,10 @@ use crate::learn::gpu::is_approximate;
 use crate::learn::model::{Classifier, DESCRIPTION, LabelCounts, ModelInfo, Scoring, predict};
 use crate::learn::sampler::Sampler;
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Tolerance, Warning, Work,
+    Cell, ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Outcome, Params, StageError, Summary, Table,
+    Tolerance, Warning, Work,
 };
+use crate::store::Objects;
 
 /// The implementation.
 pub const CALIBRATE: Implementation = Implementation {
@@ -30,7 +32,7 @@ pub const CALIBRATE: Implementation = Implementation {
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: Some(check),
-    foresee: None,
+    foresee: Some(foresee_device),
     narrow: Some(inference::NARROW),
     work: Work::Whole(run),
 };
@@ -54,7 +56,12 @@ fn sampled(params: &Params) -> Result<bool, StageError> {
     Ok(params.text("sampler")? != "natural" || params.map("take").is_some())
 }
 
-fn check(params: &Params) -> Result<(), StageError> {
+/// As [`inference::foresee_device`], unless scores are given.
+fn foresee_device(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
+    if inputs.is_connected("predictions") { Ok(Vec::new()) } else { inference::foresee_device(params, inputs, objects) }
+}
+
+fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     let weighted = params.text("positive-weights")? != "none"
         || (params.real("positive")?, params.real("negative")?) != (1.0, 1.0);
     if method(params)? != CalibrationMethod::Prior && (sampled(params)? || weighted) {
@@ -62,7 +69,8 @@ fn check(params: &Params) -> Result<(), StageError> {
         let hint = "remove them: `temperature` and `platt` learn the shift from the validation patches";
         return Err(StageError::input("not-of-method", text).hint(hint).field("method"));
     }
-    Ok(())
+    // Given scores need no device.
+    Ok(if ports.has("predictions") { Vec::new() } else { inference::doubts(params) })
 }
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {

@@ -9,8 +9,8 @@ use crate::data::lesion_patches::{LesionPlacement, PlacementCounts};
 use crate::data::patches::SetInfo;
 use crate::lang::value::Value;
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, Params, StageError, Summary, Table, Warning,
-    Work,
+    Cell, ConnectedPorts, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, Params, StageError, Summary,
+    Table, Warning, Work,
 };
 use crate::store::Tree;
 
@@ -62,13 +62,13 @@ fn placement(params: &Params) -> Result<Option<LesionPlacement>, StageError> {
 }
 
 /// Rejects parameters of the grid if there is none.
-fn check(params: &Params) -> Result<(), StageError> {
+fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     if placement(params)?.is_none() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let drops = matches!(params.get("edge"), Value::Text(edge) if edge == "drop");
     let of_grid = if params.count_or_none("stride")?.is_some() { Some("stride") } else { (!drops).then_some("edge") };
-    let Some(name) = of_grid else { return Ok(()) };
+    let Some(name) = of_grid else { return Ok(Vec::new()) };
     let text = format!("`{name}` is a parameter of the grid, but patches are placed around lesions");
     let hint = format!("remove `{name}`: patches around lesions are moved to lie within the photograph");
     Err(StageError::input("around-lesions", text).hint(hint).field(name))

@@ -5,7 +5,9 @@ use crate::data::counts::{PatchCounts, table};
 use crate::data::lesion_extent;
 use crate::data::patches::PatchSet;
 use crate::data::relabel::{BelowRule, LabelBounds, LabelRule, relabel};
-use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Warning, Work};
+use crate::stage::{
+    ConnectedPorts, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Warning, Work,
+};
 
 /// The implementation of `relabel`.
 pub const RELABEL: Implementation = Implementation {
@@ -55,16 +57,18 @@ fn rule(params: &Params) -> Result<LabelRule, StageError> {
 }
 
 /// Rejects bounds of unknown labels that are stricter than those of positive ones: no label would lie between them.
-fn check(params: &Params) -> Result<(), StageError> {
+fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     let rule = rule(params)?;
-    let Some(name) = rule.unknown.and_then(|unknown| unknown.stricter_than(&rule.present)) else { return Ok(()) };
+    let Some(name) = rule.unknown.and_then(|unknown| unknown.stricter_than(&rule.present)) else {
+        return Ok(Vec::new());
+    };
     let text = format!("`{name}` of `unknown` is stricter than `{name}` of positive labels");
     let hint = "patches between the two are unknown: make the bound of `unknown` the weaker one";
     Err(StageError::input("label-bounds", text).hint(hint).field(format!("unknown.{name}")))
 }
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
-    check(ctx.params)?;
+    check(ctx.params, &ConnectedPorts::default())?;
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
     let rule = rule(ctx.params)?;
     let of_place = rule.present.depend_on_place();
