@@ -89,12 +89,11 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         }
     }
     let trained = (method == CalibrationMethod::Prior).then(|| trained(ctx, &info)).transpose()?;
-    let (judged, target) = match ctx.inputs.optional("predictions") {
-        Some(made) => (judged(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)?, None),
-        None => {
-            let model = model.on(inference::device(ctx.params), ctx.progress)?;
-            (judged(&set, predict(&model, &set, ctx.objects, scoring, ctx.progress, ctx.stop)?)?, Some(model.target()))
-        }
+    let (judged, target) = if let Some(made) = ctx.inputs.optional("predictions") {
+        (judged(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)?, None)
+    } else {
+        let model = model.on(inference::device(ctx.params), ctx.progress)?;
+        (judged(&set, predict(&model, &set, ctx.objects, scoring, ctx.progress, ctx.stop)?)?, Some(model.target()))
     };
     let mut warnings = Vec::new();
     let lines = match trained {

@@ -277,12 +277,16 @@ fn metrics_of(
         Sloped::mean(&of_folds)
     };
     let precision: Vec<Option<Sloped>> = sorted.iter().map(over_folds).collect();
-    precision.iter().for_each(|class| draw.push(class.as_ref(), times));
+    for class in &precision {
+        draw.push(class.as_ref(), times);
+    }
     draw.push_mean(&precision, times, estimate);
     for shares in shares {
         let of_class = |class: usize| Sloped::f1(shares.iter().map(|share| &share.counts[class]), times, zero);
         let f1: Vec<Option<Sloped>> = (0..sorted.len()).map(of_class).collect();
-        f1.iter().for_each(|class| draw.push(class.as_ref(), times));
+        for class in &f1 {
+            draw.push(class.as_ref(), times);
+        }
         draw.push(Sloped::f1(shares.iter().map(|share| &share.pooled), times, zero).as_ref(), times);
         draw.push_mean(&f1, times, estimate);
         let wrong =
