@@ -148,7 +148,7 @@ fn threshold_section(item: &ReportItem, found: &Thresholds, curves: &Columns) ->
                 (PreEscaped(lines("F1 by threshold", &ChartAxis::fraction("threshold"), &ChartAxis::fraction("F1"), &series, &marks, &half)))
             }
             div.panel {
-                h3 { "Thresholds for the highest " (name) }
+                h3 { "Thresholds for the " (found.criterion.goal()) }
                 div.scroll { table.tight {
                     thead { tr { th { "class" } th { "threshold" } th { (name) } th { "at 0.5" } th { "all positive" } th { "positives" } th { "photographs" } } }
                     tbody { @for (at, class) in found.classes.iter().enumerate() {

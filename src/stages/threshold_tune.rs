@@ -137,6 +137,10 @@ fn criterion(params: &Params) -> Result<Criterion, StageError> {
         "f-beta" => Criterion::FBeta { beta: params.real("maximize.beta")? },
         "precision" => Criterion::Precision { recall: params.real("maximize.recall")? },
         "recall" => Criterion::Recall { precision: params.real("maximize.precision")? },
+        "cost" => Criterion::Cost {
+            false_negative: params.real("maximize.false-negative")?,
+            false_positive: params.real("maximize.false-positive")?,
+        },
         _ => Criterion::F1,
     })
 }
@@ -188,7 +192,7 @@ fn summary(thresholds: &Thresholds) -> Summary {
         ]
     });
     Summary {
-        headline: format!("thresholds {values} for the highest {name} on {patches}"),
+        headline: format!("thresholds {values} for the {} on {patches}", criterion.goal()),
         tables: vec![Table {
             title: "thresholds, on the patches used for tuning".to_owned(),
             columns: columns.map(str::to_owned).to_vec(),

@@ -191,7 +191,7 @@ impl DraftGraph<'_> {
         if !draft.spec.inputs.iter().any(|input| self.chooses(stage, &input.port)) {
             return Vec::new();
         }
-        let models = self.models(stage);
+        let models = self.models_before_scores(stage);
         let own = self.given(stage).filter(|(port, ..)| self.fits(stage, port));
         let own = own.map(|(port, place, data)| (stage, port, place, data));
         let fitted: Vec<Model> =

@@ -13,6 +13,7 @@ const POOLED: &str = r"pipeline pooled seed=7 {
     pool first { of a1 a2; data tiles }
     pool second { of b1 b2; data tiles }
     spread table { of a1 a2 }
+    threshold-tune cuts { predictions first; data tiles; maximize cost false-negative=5.0 }
     report page { of first }
 }
 ";
@@ -35,6 +36,8 @@ fn folds_are_pooled_and_pools_are_compared() {
         .macula("show pipeline.kdl first --no-pictures")
         .code(0)
         .says(&["2 folds: mean AP", "384 patches of 24 photographs"]);
+    let cuts = space.macula("show pipeline.kdl cuts").code(0);
+    cuts.says(&["for the lowest cost per patch on 384 patches"]);
     let compared = space.macula("compare pipeline.kdl first second --paired").code(0);
     compared.says(&["384 patches of 24 photographs (12 patients)", "computed in each fold and averaged"]);
     let compared = json(&space.macula("compare pipeline.kdl first second --paired --json").code(0));

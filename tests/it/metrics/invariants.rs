@@ -30,10 +30,12 @@ fn criteria() -> impl Strategy<Value = Criterion> {
         (0.1..4.0).prop_map(|beta| Criterion::FBeta { beta }),
         (0.0..=1.0).prop_map(|recall| Criterion::Precision { recall }),
         (0.0..=1.0).prop_map(|precision| Criterion::Recall { precision }),
+        (0.1..9.0, 0.1..9.0)
+            .prop_map(|(false_negative, false_positive)| Criterion::Cost { false_negative, false_positive }),
     ]
 }
 
-/// Metric at a threshold, computed naively.
+/// Metric at a threshold, computed naively; a cost is negative, so that more is better.
 fn worth(rows: &[(f64, bool)], threshold: f64, criterion: Criterion) -> Option<f64> {
     let count = |present, predicted| rows.iter().filter(|r| r.1 == present && (r.0 >= threshold) == predicted).count();
     let (tp, fp, fneg) = (count(true, true) as f64, count(false, true) as f64, count(true, false) as f64);
@@ -44,6 +46,9 @@ fn worth(rows: &[(f64, bool)], threshold: f64, criterion: Criterion) -> Option<f
         Criterion::FBeta { beta } => Some(f(beta)),
         Criterion::Precision { recall: least } => (recall >= least).then_some(precision),
         Criterion::Recall { precision: least } => (precision >= least).then_some(recall),
+        Criterion::Cost { false_negative, false_positive } => {
+            Some(-(false_negative * fneg + false_positive * fp) / rows.len() as f64)
+        }
     };
     value.filter(|value| !value.is_nan())
 }
@@ -118,7 +123,8 @@ proptest! {
         let best = all.iter().filter_map(|&t| worth(&known, t, criterion)).max_by(f64::total_cmp);
         prop_assert_eq!(tuned.met, best.is_some());
         if let Some(best) = best {
-            prop_assert!((tuned.figure - best).abs() < 1e-12, "{} against {}", tuned.figure, best);
+            let figure = if matches!(criterion, Criterion::Cost { .. }) { -tuned.figure } else { tuned.figure };
+            prop_assert!((figure - best).abs() < 1e-12, "{} against {}", figure, best);
             for t in [tuned.threshold, tuned.high, f64::midpoint(tuned.low, tuned.high)] {
                 if t > tuned.low {
                     prop_assert!((worth(&known, t, criterion).unwrap() - best).abs() < 1e-12, "the plateau is flat");

@@ -8,3 +8,4 @@ mod invariants;
 mod pages;
 mod paired;
 mod table;
+mod thresholds;
