@@ -24,6 +24,7 @@ mod module;
 pub mod near;
 pub mod network;
 pub mod package;
+pub mod param_role;
 pub mod param_type;
 pub mod port_types;
 pub mod project;

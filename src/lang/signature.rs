@@ -6,6 +6,7 @@ mod ports;
 use std::collections::BTreeMap;
 
 use super::near;
+use super::param_role::{ParamRole, ROLES};
 use super::param_type::{NAMES, ParamType, Range, value};
 use super::value::Value;
 use crate::base::Span;
@@ -103,15 +104,10 @@ pub struct Param {
     pub keyed: bool,
     /// Another parameter that it replaces: at most one of the two can be set.
     pub replaces: Option<String>,
-    /// For a stage that divides photographs: whether their sides follow from it and their names alone, if the choice with a case of its
-    /// name takes that case.
-    pub divides: bool,
+    /// What the checker concludes from it.
+    pub role: ParamRole,
     /// For a stage that divides photographs: the case of a choice with which, at 0, the set of its name follows from the photographs alone.
     pub fixes: Option<String>,
-    /// Whether `#true` makes an evaluation a diagnosis, which may be of patches that the model has seen.
-    pub diagnoses: bool,
-    /// Whether, unless it is `#true`, the stage gets no labels of test photographs.
-    pub withholds: bool,
     /// What the keys of a map or the values of a list name, if they name something that is known before anything runs.
     pub names: Option<ParamNames>,
     /// For a group, its parameters; for a choice, those that all cases share.
@@ -363,8 +359,8 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = "type of range default optional since keyed replaces divides fixes diagnoses withholds names";
-    let facets: Vec<&str> = facets.split(' ').collect();
+    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "fixes", "names"];
+    let facets: Vec<&str> = facets.into_iter().chain(ROLES.map(|(word, _)| word)).collect();
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
             let message = "a `param` is not declared with `=`";
@@ -425,10 +421,8 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         since: node.prop("since").and_then(NodeEntry::text).map(str::to_owned),
         keyed: flag(node, "keyed").unwrap_or(true),
         replaces: node.prop("replaces").and_then(NodeEntry::text).map(str::to_owned),
-        divides: flag(node, "divides").unwrap_or(false),
+        role: ParamRole::read(node),
         fixes: node.prop("fixes").and_then(NodeEntry::text).map(str::to_owned),
-        diagnoses: flag(node, "diagnoses").unwrap_or(false),
-        withholds: flag(node, "withholds").unwrap_or(false),
         names: match node.prop("names").and_then(NodeEntry::text) {
             Some("layers") => Some(ParamNames::Layers),
             Some("classes") => Some(ParamNames::Classes),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::param_role::ParamRole;
 use super::signature::{Better, Param, Signature};
 use super::value::Value;
 use crate::base::Span;
@@ -188,7 +189,7 @@ impl StageSpec {
     #[must_use]
     pub fn diagnosis<'a>(&self, signature: &'a Signature) -> Option<&'a Param> {
         let is_set = |param: &&Param| self.value(&param.name) == Some(&Value::Bool(true));
-        signature.params.iter().filter(|param| param.diagnoses).find(is_set)
+        signature.params.iter().filter(|param| param.role == ParamRole::Diagnoses).find(is_set)
     }
 
     /// Position of a parameter (dotted) or an input port, or of the parameter that contains it; otherwise of the stage.

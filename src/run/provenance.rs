@@ -111,11 +111,13 @@ impl From<StoreError> for UnknownProvenance {
 /// What was read once: sources and photographs by digest, and the records of the store.
 #[derive(Debug, Default)]
 pub struct ProvenanceCache {
-    /// By digest and by paths: one data set may lie in two folders.
-    sources: Mutex<BTreeMap<(Digest, BTreeSet<String>), Arc<SourceIdentity>>>,
+    sources: Mutex<BTreeMap<SourceKey, Arc<SourceIdentity>>>,
     originals: Mutex<BTreeMap<(Digest, String), Option<FileAndPatient>>>,
     records: OnceLock<RecordIndex>,
 }
+
+/// Digest of a source's tree, and the paths that it reads: one data set may lie in two folders.
+type SourceKey = (Digest, BTreeSet<String>);
 
 /// Digest of a photograph's file, and its patient.
 type FileAndPatient = (Digest, Option<String>);
@@ -219,13 +221,12 @@ impl<'a> ProvenanceLookup<'a> {
     fn original(&self, source: &SourceTree, name: &str) -> Result<Option<Original>, UnknownProvenance> {
         let key = (source.identity.tree, name.to_owned());
         let known = sync::lock(&self.cache.originals).get(&key).cloned();
-        let found = match known {
-            Some(known) => known,
-            None => {
-                let found = file_and_patient(&source.tree, name, &self.store().objects)?;
-                sync::lock(&self.cache.originals).insert(key, found.clone());
-                found
-            }
+        let found = if let Some(known) = known {
+            known
+        } else {
+            let found = file_and_patient(&source.tree, name, &self.store().objects)?;
+            sync::lock(&self.cache.originals).insert(key, found.clone());
+            found
         };
         Ok(found.map(|(file, patient)| Original {
             name: name.to_owned(),

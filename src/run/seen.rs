@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::provenance::{Original, ProvenanceCache, ProvenanceLookup, UnknownProvenance, UsedPhotographs};
 use crate::base::Digest;
 use crate::base::figure::{counted, noun, thousands};
+use crate::lang::param_role::ParamRole;
 use crate::plan::training_data::signature;
 use crate::plan::{
     ContentCheck, Engine, PatchUse, StageId, StageResults, UsedPatches, photograph_sources, training_data, used_patches,
@@ -92,7 +93,8 @@ impl CheckedPatches<'_> {
 
     fn refused(&self, used: &UsedPatches, text: &str) -> StageError {
         let stage = self.lookup.engine.stage(self.id);
-        let diagnosis = signature(stage).and_then(|signature| signature.params.iter().find(|param| param.diagnoses));
+        let diagnosis = signature(stage)
+            .and_then(|signature| signature.params.iter().find(|param| param.role == ParamRole::Diagnoses));
         let hint = match (used.purpose, diagnosis) {
             (PatchUse::Chosen, _) => {
                 "select on photographs that were not used for training: on training data the last epoch and the boldest thresholds look best".to_owned()

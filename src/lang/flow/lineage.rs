@@ -10,6 +10,7 @@ use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::ReferenceSite;
 use crate::lang::near;
+use crate::lang::param_role::ParamRole;
 use crate::lang::port_types::CARRIERS;
 use crate::lang::signature::{InPort, Param};
 use crate::lang::spec::Input;
@@ -406,7 +407,7 @@ impl DraftGraph<'_> {
             let case = choice.and_then(|choice| draft.spec.value(&choice.name));
             matches!(case, Some(Value::Text(case)) if *case == param.name)
         };
-        let named = params.iter().filter(|param| param.divides).find(chosen);
+        let named = params.iter().filter(|param| param.role == ParamRole::Divides).find(chosen);
         let Some(value) = named.and_then(|param| draft.spec.value(&param.name)) else { return same[stage] };
         let mut key = Hasher::new(STEP);
         value.hash(key.text(&draft.spec.implementation));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lineage::{Lineages, meet};
 use super::{DraftGraph, Marked};
+use crate::lang::param_role::ParamRole;
 use crate::lang::port_types::CARRIERS;
 use crate::lang::spec::ParamValue;
 use crate::lang::value::Value;
@@ -26,7 +27,7 @@ impl DraftGraph<'_> {
 
     fn withheld_of(&self, stage: usize, marked: &Marked, lineages: &Lineages) -> Vec<String> {
         let draft = &self.drafts[stage];
-        let mut flags = draft.signature.params.iter().filter(|param| param.withholds);
+        let mut flags = draft.signature.params.iter().filter(|param| param.role == ParamRole::Withholds);
         if flags.all(|flag| draft.spec.value(&flag.name) == Some(&Value::Bool(true))) {
             return Vec::new();
         }
