@@ -3,7 +3,7 @@
 use crate::base::figure::{counted, thousands};
 use crate::data::counts::{PatchCounts, table};
 use crate::data::lesion_extent;
-use crate::data::patches::PatchSet;
+use crate::data::patches::{Label, PatchRow, PatchSet};
 use crate::data::relabel::{BelowRule, LabelBounds, LabelRule, relabel};
 use crate::stage::{
     ConnectedPorts, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Warning, Work,
@@ -67,6 +67,15 @@ fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageEr
     Err(StageError::input("label-bounds", text).hint(hint).field(format!("unknown.{name}")))
 }
 
+/// Number of unknown labels of a set.
+fn unknown(set: &PatchSet) -> u64 {
+    let of = |row: &PatchRow| {
+        let unknown = row.labels.iter().filter(|label| **label == Label::Unknown).count();
+        unknown as u64 * u64::from(row.copies)
+    };
+    set.parts.iter().flat_map(|part| &part.rows).map(of).sum()
+}
+
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     check(ctx.params, &ConnectedPorts::default())?;
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
@@ -113,9 +122,13 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     }
     let gone = before.patches - after.patches;
     let gone = if gone == 0 { String::new() } else { format!(", {} dropped", counted(gone, "patch", "patches")) };
+    let between = match rule.unknown {
+        Some(_) => format!(", {} now unknown", thousands(unknown(&made).saturating_sub(unknown(&set)))),
+        None => String::new(),
+    };
     let summary = Summary {
         headline: format!(
-            "{} of {} labels changed{gone}",
+            "{} of {} labels changed{between}{gone}",
             thousands(changed.iter().sum()),
             thousands(before.positives.iter().sum())
         ),

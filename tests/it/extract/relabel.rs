@@ -63,6 +63,8 @@ fn a_lesion_counts_by_how_much_of_it_is_inside_and_how_far_from_the_rim() {
     assert_eq!(by(&[share("max-centre-distance", 7.0)]), [Present, Absent, Absent, Absent]);
     let both = [share("min-lesion-share", 0.5), share("unknown.min-lesion-share", 0.1)];
     assert_eq!(by(&both), [Present, Unknown, Absent, Absent]);
+    let said = relabel(&lab, &patches, Some(&from), &both).unwrap().summary.headline;
+    assert_eq!(said, "1 of 2 labels changed, 1 now unknown");
     // A distance from the centre is stored with each patch.
     let stored = relabel(&lab, &patches, None, &[share("max-centre-distance", 7.0)]).unwrap();
     assert_eq!(labels(&lab, &stored), [Present, Absent, Absent, Absent]);
