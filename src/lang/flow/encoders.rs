@@ -44,15 +44,9 @@ impl DraftGraph<'_> {
         }
         let same = self.same(order, &vec![true; self.drafts.len()]);
         let mut reported: BTreeSet<Span> = BTreeSet::new();
-        for &stage in order {
-            let draft = &self.drafts[stage];
-            let (trained, network) = match network_of(draft) {
-                Some(network) => (stage, network),
-                None => match self.trained_model(stage) {
-                    Some((trained, network)) => (trained, network),
-                    None => continue,
-                },
-            };
+        let of_stage =
+            |&stage: &usize| self.trainings(stage).into_iter().map(move |(trained, network)| (stage, trained, network));
+        for (stage, trained, network) in order.iter().flat_map(of_stage) {
             let fitted = self.given(trained).find(|(port, ..)| self.fits(trained, port)).map(|(.., data)| data.0);
             let Some(fitted) = fitted else { continue };
             for name in network.embeddings() {
@@ -89,7 +83,7 @@ impl DraftGraph<'_> {
     /// What gives a stage the embeddings of this name: joins of the patches at its ports, and embeddings at a port of their own.
     fn embeddings_given(&self, stage: usize, network: &NetworkSpec, name: &str) -> Vec<(&str, EmbeddingJoin<'_>)> {
         let draft = &self.drafts[stage];
-        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes() && !port.sides());
+        let passes = |port: &str| draft.signature.input(port).is_none_or(|port| !port.excludes() && !port.informs());
         let mut found = Vec::new();
         for (port, _, data) in self.given(stage).filter(|(port, ..)| passes(port)) {
             if let [join] = self.joins_of(BTreeSet::from([name.to_owned()]), data.0)[..] {
@@ -114,14 +108,17 @@ impl DraftGraph<'_> {
         found
     }
 
-    /// The training of the model that a stage uses, and its network.
-    fn trained_model(&self, stage: usize) -> Option<(usize, &NetworkSpec)> {
+    /// Of a stage that trains, itself and its network; of one that uses models, the trainings of these and their networks.
+    fn trainings(&self, stage: usize) -> Vec<(usize, &NetworkSpec)> {
         let draft = &self.drafts[stage];
-        let takes_model = |port: &&InPort| !port.many && port.types == ["model"];
-        let port = draft.signature.inputs.iter().find(takes_model)?;
-        let input = draft.spec.inputs.iter().find(|input| input.port == port.name)?;
-        let trained = *self.by_name.get(input.from.first()?.stage.as_str())?;
-        Some((trained, network_of(&self.drafts[trained])?))
+        if let Some(network) = network_of(draft) {
+            return vec![(stage, network)];
+        }
+        let takes_model = |port: &&InPort| port.types == ["model"];
+        let Some(port) = draft.signature.inputs.iter().find(takes_model) else { return Vec::new() };
+        let models = draft.spec.inputs.iter().filter(|input| input.port == port.name).flat_map(|input| &input.from);
+        let trained = models.filter_map(|model| self.by_name.get(model.stage.as_str()).copied());
+        trained.filter_map(|trained| Some((trained, network_of(&self.drafts[trained])?))).collect()
     }
 
     /// Whether two joins give embeddings by different encoders: for certain, or unless two files of weights are the same.
