@@ -42,7 +42,9 @@ pub fn scores(
         }
     }
     if models.len() > 1 {
-        means.iter_mut().for_each(|sum| *sum /= models.len() as f64);
+        for sum in &mut means {
+            *sum /= models.len() as f64;
+        }
     }
     Ok(means)
 }
