@@ -114,7 +114,9 @@ impl Grid {
         let margin = " ".repeat(self.indent);
         if !self.title.is_empty() {
             let title = paragraph(&shown::line(&self.title), width.saturating_sub(self.indent), 2);
-            title.lines().for_each(|line| out.push_str(&format!("{margin}{line}\n")));
+            for line in title.lines() {
+                let _ = writeln!(out, "{margin}{line}");
+            }
         }
         if self.rows.is_empty() {
             let _ = writeln!(out, "{margin}(no rows)");

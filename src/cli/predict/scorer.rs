@@ -101,17 +101,15 @@ fn scored<'a>(pipeline: &'a Pipeline, average: &'a StageSpec) -> Result<Vec<(&'a
         let scoring = stage.filter(|stage| matches!(stage.implementation.as_str(), "predict" | "eval"));
         let models = scoring.map(|stage| stage.inputs.iter().filter(|input| input.port == "model"));
         let model = models.and_then(|mut models| models.next()?.from.first());
-        match (scoring, model) {
-            (Some(stage), Some(model)) => Ok((model.stage.as_str(), Tta::from_params(&Params(stage.values())))),
-            _ => {
-                let what = stage.map_or_else(String::new, |stage| format!("{} ", stage.stage_type));
-                let text = format!(
-                    "`{}` averages the predictions of `{what}{name}`, which cannot be repeated on new photographs",
-                    average.base_name
-                );
-                Err(Failure::user(text).hint("average the predictions of `predict` stages"))
-            }
+        if let (Some(stage), Some(model)) = (scoring, model) {
+            return Ok((model.stage.as_str(), Tta::from_params(&Params(stage.values()))));
         }
+        let what = stage.map_or_else(String::new, |stage| format!("{} ", stage.stage_type));
+        let text = format!(
+            "`{}` averages the predictions of `{what}{name}`, which cannot be repeated on new photographs",
+            average.base_name
+        );
+        Err(Failure::user(text).hint("average the predictions of `predict` stages"))
     };
     references.map(|reference| of(&reference.stage)).collect()
 }
