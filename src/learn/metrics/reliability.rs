@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{Interval, percentile, ratio_interval};
+use super::bootstrap::{FEWEST_GROUPS, Interval, percentile, ratio_interval};
 use super::{LabelledScores, known};
 use crate::base::Streams;
 
@@ -21,8 +21,8 @@ pub struct ReliabilityBin {
     pub mean_score: f64,
     /// Observed frequency: the fraction of patches with the class.
     pub observed: f64,
-    /// 95% confidence interval of the observed frequency over groups; [`None`] with patches of fewer than ten groups, or if it does not
-    /// vary between them.
+    /// 95% confidence interval of the observed frequency over groups; [`None`] if fewer than ten groups have a positive in the bin, or
+    /// a negative.
     pub interval: Option<Interval>,
     /// Patches.
     pub patches: u64,
@@ -120,14 +120,17 @@ fn bin(rows: &[(f64, bool, u32)], groups: usize, streams: &Streams) -> Reliabili
         *patches += 1;
     }
     let positives = parts.iter().map(|part| part.0).sum::<u64>();
+    let count = |has: &dyn Fn(&(u64, u64)) -> bool| parts.iter().filter(|part| has(part)).count();
+    // Of a frequency near 0 or 1, few groups say nothing.
+    let enough = count(&|part| part.0 > 0).min(count(&|part| part.0 < part.1)) >= FEWEST_GROUPS;
     ReliabilityBin {
         lowest: rows[0].0,
         highest: rows[rows.len() - 1].0,
         mean_score: rows.iter().map(|row| row.0).sum::<f64>() / rows.len() as f64,
         observed: positives as f64 / rows.len() as f64,
-        interval: ratio_interval(&parts, streams),
+        interval: enough.then(|| ratio_interval(&parts, streams)).flatten(),
         patches: rows.len() as u64,
         positives,
-        groups: parts.iter().filter(|part| part.1 > 0).count() as u64,
+        groups: count(&|part| part.1 > 0) as u64,
     }
 }

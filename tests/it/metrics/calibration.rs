@@ -91,16 +91,33 @@ fn calibrated_scores_are_calibrated() {
 }
 
 #[test]
-fn bands_are_over_groups_and_need_ten() {
-    let scored = &cases()[0].1;
+fn bands_are_over_groups_and_need_ten_with_a_positive_and_ten_with_a_negative() {
+    // Rows with scores from 0.000 to 0.999, each present about as often as its score says.
+    let score = |row: u32| f64::from(row) / 1000.0;
+    let present = |row: u32| f64::from(row.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24) < score(row);
+    let labels = (0..1000).map(|row| if present(row) { Label::Present } else { Label::Absent }).collect();
+    let scored = LabelledScores::new(1, (0..1000).map(score).collect(), labels);
     let bins = |groups: u32| {
-        let group: Vec<u32> = (0..scored.rows() as u32).map(|row| row % groups).collect();
-        reliability(scored, &group, &Streams::new(7, "eval"))[0].clone().unwrap().bins
+        let group: Vec<u32> = (0..1000).map(|row| row % groups).collect();
+        reliability(&scored, &group, &Streams::new(7, "eval"))[0].clone().unwrap().bins
     };
     assert!(bins(9).iter().all(|bin| bin.interval.is_none()));
-    let found = bins(60);
-    let with: Vec<_> = found.iter().filter_map(|bin| Some((bin.observed, bin.interval?))).collect();
-    assert!(with.len() >= 5, "{found:?}");
-    assert!(with.iter().all(|(observed, interval)| (interval.low..=interval.high).contains(observed)), "{with:?}");
-    assert!(found.iter().all(|bin| bin.groups >= 10 && bin.patches == 12), "{found:?}");
+    let found = bins(40);
+    let mut with = 0;
+    for (at, bin) in found.iter().enumerate() {
+        let rows = || at as u32 * 100..at as u32 * 100 + 100;
+        let groups = |wanted: bool| {
+            rows()
+                .filter(|&row| present(row) == wanted)
+                .map(|row| row % 40)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()
+        };
+        let enough = groups(true) >= 10 && groups(false) >= 10;
+        assert_eq!(bin.interval.is_some(), enough, "{bin:?}");
+        with += usize::from(enough);
+        assert!(bin.interval.is_none_or(|band| (band.low..=band.high).contains(&bin.observed)), "{bin:?}");
+        assert!(bin.groups == 40 && bin.patches == 100, "{bin:?}");
+    }
+    assert!((5..10).contains(&with), "{found:?}");
 }
