@@ -95,7 +95,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         let model = model.on(inference::device(ctx.params), ctx.progress)?;
         (judged(&set, predict(&model, &set, ctx.objects, scoring, ctx.progress, ctx.stop)?)?, Some(model.target()))
     };
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<Warning> = info.scale_warning(set.info.scale, "patches").into_iter().collect();
     let lines = match trained {
         Some(trained) => shifts(&judged, &trained, &mut warnings),
         None => fitted(&judged, method, &mut warnings)?,

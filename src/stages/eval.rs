@@ -57,7 +57,8 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         scores.calibration = Some(judged.reliability(&ctx.streams));
     }
     scores.diagnosis = ctx.params.flag("diagnosis")?;
-    let outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
+    let mut outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
+    outcome.summary.warnings.extend(inference::other_scale(ctx, &set)?);
     Ok(Outcome { target, ..outcome })
 }
 

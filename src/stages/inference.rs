@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::embeddings::without_unused;
+use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
 use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::model::Classifier;
-use crate::stage::{Inputs, Narrow, Params, ReadPart, StageError, Warning};
+use crate::stage::{Ctx, Inputs, Narrow, Params, ReadPart, StageError, Warning};
 use crate::store::Objects;
 
 /// Device of a stage.
@@ -28,6 +29,15 @@ pub(super) fn doubts(params: &Params) -> Vec<StageError> {
 pub(super) fn foresee_device(params: &Params, inputs: &Inputs, _: &Objects) -> Result<Vec<Warning>, StageError> {
     let error = without_gpu(params).filter(|_| inputs.is_connected("model"));
     error.map_or(Ok(Vec::new()), Err)
+}
+
+/// Warning if the connected model, if there is one, was trained on patches of another resolution.
+///
+/// # Errors
+/// As [`Classifier::info`].
+pub(super) fn other_scale(ctx: &Ctx<'_>, set: &PatchSet) -> Result<Option<Warning>, StageError> {
+    let Some(model) = ctx.inputs.optional("model") else { return Ok(None) };
+    Ok(Classifier::info(model, ctx.objects)?.scale_warning(set.info.scale, "patches"))
 }
 
 /// Target of its results, as far as it is known before the network is.

@@ -39,7 +39,9 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let criterion = criterion(ctx.params)?;
     let scoring = Scoring::from_params(ctx.params)?;
     let (judged, target) = scored(ctx, &set, scoring)?;
-    Ok(Outcome { target, ..tuned(&judged, criterion, scoring.tta, ctx.objects)? })
+    let mut outcome = tuned(&judged, criterion, scoring.tta, ctx.objects)?;
+    outcome.summary.warnings.extend(inference::other_scale(ctx, &set)?);
+    Ok(Outcome { target, ..outcome })
 }
 
 /// Patches with the scores of the connected model and the target that computed them, or with those of the connected predictions.

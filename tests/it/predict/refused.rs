@@ -1,6 +1,6 @@
 //! Refused inputs and their messages.
 
-use super::made;
+use super::{PIPELINE, made};
 use crate::space::Space;
 
 #[test]
@@ -50,4 +50,22 @@ fn a_classifier_that_was_never_trained_is_no_classifier_yet() {
     let space = Space::with(super::PIPELINE);
     space.write("new/eye.jpg", b"no photograph");
     space.macula("predict pipeline.kdl classifier new/eye.jpg").code(2).says(&["`classifier` has no result yet"]);
+}
+
+#[test]
+fn patches_at_another_resolution_than_in_training_are_reported_wherever_they_are_scored() {
+    let more = "    extract native { from eyes; size 48 }
+    split large { from native; like folds }
+    threshold-tune far-cuts { model classifier; data large.valid }
+    eval far { model classifier; data large.test }
+    calibrate far-calibrated { model classifier; data large.valid }
+}
+";
+    let space = Space::with(&format!("{}{more}", PIPELINE.trim_end().trim_end_matches('}')));
+    let said = space.macula("run pipeline.kdl far far-cuts far-calibrated scores cuts").code(0);
+    for stage in ["far", "far-cuts", "far-calibrated", "scores", "cuts"] {
+        let shown = space.macula(&format!("show pipeline.kdl {stage} --all")).code(0);
+        assert_eq!(shown.stdout.contains("warning[other-scale]"), stage.starts_with("far"), "{stage}: {}", shown.raw);
+    }
+    said.says(&["pixels of 2 x 2 original pixels, but those of the patches are 1 x 1"]);
 }
