@@ -154,8 +154,9 @@ mod tests {
     fn a_share_is_of_the_lesion_and_the_rim_is_that_of_the_patch() {
         let mask = mask();
         assert_eq!(of(&mask, 0, 0, 20), LesionExtent { share: 1.0, rim: 7 });
-        // Its two left columns, the outermost of the patch.
-        assert_eq!(of(&mask, 0, 2, 6), LesionExtent { share: 0.25, rim: 0 });
+        // Its first pixel, in the last column and row of the patch; then its two left columns.
+        assert_eq!(of(&mask, 0, 2, 5), LesionExtent { share: 0.0625, rim: 0 });
+        assert_eq!(of(&mask, 0, 2, 6), LesionExtent { share: 0.25, rim: 1 });
         assert_eq!(of(&mask, 0, 4, 6), LesionExtent { share: 0.25, rim: 1 });
         // The single pixel in a corner, whole.
         assert_eq!(of(&mask, 14, 14, 5), LesionExtent { share: 1.0, rim: 0 });
