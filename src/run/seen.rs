@@ -97,7 +97,7 @@ impl CheckedPatches<'_> {
             .and_then(|signature| signature.params.iter().find(|param| param.role == ParamRole::Diagnoses));
         let hint = match (used.purpose, diagnosis) {
             (PatchUse::Chosen, _) => {
-                "select on photographs that were not used for training: on training data the last epoch and the boldest thresholds look best".to_owned()
+                "select on photographs that were not used for training: on training data the last epoch looks best, and thresholds look better than they are".to_owned()
             }
             (_, Some(param)) => format!(
                 "evaluate photographs that were not used for training; `{} #true` evaluates these on purpose",
@@ -122,7 +122,7 @@ const SELECTION: [&str; 2] = ["chose the epoch or the thresholds", "chose the ep
 struct Overlap {
     /// Names of the same photographs; if it has another name there, that too.
     photographs: Vec<String>,
-    /// Patients of which there are other photographs.
+    /// Patients with other photographs in those sets.
     patients: BTreeSet<String>,
     /// The sets that they are in.
     sets: BTreeSet<String>,
