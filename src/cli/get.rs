@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 
 use super::artifact::{self, StageArtifact};
-use super::provenance::of_model;
+use super::provenance::of_models;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::disk;
 use crate::data::provenance::Provenance;
@@ -96,7 +96,7 @@ fn provenance(host: &Host, loaded: &Loaded, artifact: &StageArtifact) -> Result<
         return Err(Failure::user(text)
             .hint(format!("run `macula run {} {}` to train it with the current file", loaded.file, stage.name)));
     }
-    of_model(host, loaded, &stage.name)
+    of_models(host, loaded, &[&stage.name])
 }
 
 /// Writes the description of a model again, with its provenance.

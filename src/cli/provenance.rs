@@ -17,12 +17,13 @@ use crate::run::{self, Host, Options};
 /// Number of photographs that a message names.
 const NAMED: usize = 5;
 
-/// What the model of `stage` has seen.
+/// What any of the models of these stages has seen.
 ///
 /// # Errors
-/// A [`Failure`] if a result between the photographs and the model is not in the store.
-pub(super) fn of_model(host: &Host, loaded: &Loaded, stage: &str) -> Result<Provenance, Failure> {
-    let options = Options { targets: vec![stage.to_owned()], ..Options::usual(host.processors) };
+/// A [`Failure`] if a result between the photographs and a model is not in the store.
+pub(super) fn of_models(host: &Host, loaded: &Loaded, stages: &[&str]) -> Result<Provenance, Failure> {
+    let targets = stages.iter().map(|&stage| stage.to_owned()).collect();
+    let options = Options { targets, ..Options::usual(host.processors) };
     run::plan(host, &loaded.project(), &options, |engine, explained| {
         let known = explained.into_iter().filter_map(|(id, decision, _)| match decision {
             Decision::Source(result) | Decision::Reuse(result, _) => Some((id, Arc::clone(result))),
@@ -30,12 +31,15 @@ pub(super) fn of_model(host: &Host, loaded: &Loaded, stage: &str) -> Result<Prov
         });
         let (known, cache) = (known.collect(), ProvenanceCache::default());
         let lookup = ProvenanceLookup { engine, known: &known, cache: &cache };
-        let id = engine.graph.find(stage).ok_or_else(|| absent(stage))?;
-        match lookup.seen(id) {
-            Ok(seen) => Ok(seen.digests()),
-            Err(UnknownProvenance::NoResult(id)) => Err(absent(&engine.stage(id).name)),
-            Err(UnknownProvenance::Stage(error)) => Err(error.into()),
-        }
+        let of_model = |stage: &&str| {
+            let id = engine.graph.find(stage).ok_or_else(|| absent(stage))?;
+            match lookup.seen(id) {
+                Ok(seen) => Ok(seen.digests()),
+                Err(UnknownProvenance::NoResult(id)) => Err(absent(&engine.stage(id).name)),
+                Err(UnknownProvenance::Stage(error)) => Err(error.into()),
+            }
+        };
+        stages.iter().map(of_model).try_fold(Provenance::default(), |all, one| Ok(all.and(one?)))
     })?
 }
 

@@ -1,5 +1,5 @@
-//! `macula predict`: scores new photographs with a pipeline's classifier or the average of several, using the stages `preprocess` and `heat-map`. Nothing is
-//! stored: results go to the terminal and to `--out`.
+//! `macula predict`: scores new photographs with a pipeline's classifier or the average of several, using the stages `preprocess` and
+//! `heat-map`. Nothing is stored: results go to the terminal and to `--out`.
 
 mod bench;
 mod said;
@@ -17,7 +17,6 @@ use clap::Args;
 
 use super::{Exit, Failure, PipelineArguments, amounts, load, provenance};
 use crate::base::threads;
-use crate::data::provenance::Provenance;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
 use crate::lang::value::Value;
@@ -98,9 +97,8 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         Ok(())
     })
     .err();
-    let provenance = members.iter().try_fold(Provenance::default(), |all, member| {
-        Ok::<_, Failure>(all.and(provenance::of_model(host, &loaded, &member.stage.name)?))
-    });
+    let trained: Vec<&str> = members.iter().map(|member| member.stage.name.as_str()).collect();
+    let provenance = provenance::of_models(host, &loaded, &trained);
     let (mut scored, mut failures): (Vec<said::Scored>, Vec<(&Path, Failure)>) = (Vec::new(), Vec::new());
     for Attempt { file, found, scored: map, .. } in attempts {
         if let Some(mut map) = map {
