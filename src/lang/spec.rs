@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::network::NetworkSpec;
 use super::param_role::ParamRole;
 use super::signature::{Better, Param, Signature};
 use super::value::Value;
@@ -171,6 +172,15 @@ impl StageSpec {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.params.get(name).map(|param| &param.value)
+    }
+
+    /// The network that it trains, or encodes with.
+    #[must_use]
+    pub fn network(&self) -> Option<&NetworkSpec> {
+        self.params.values().find_map(|param| match &param.value {
+            Value::Network(network) => Some(&**network),
+            _ => None,
+        })
     }
 
     /// The values of all parameters, by dotted name.

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::graph::{Graph, StageId};
+use crate::lang::network::NetworkSpec;
 use crate::lang::port_types::CARRIERS;
 use crate::lang::signature::{InPort, Signature};
 use crate::lang::signatures;
 use crate::lang::spec::{Pipeline, StageSpec};
-use crate::lang::value::Value;
 
 /// Everything that the training of a model read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,11 +107,7 @@ pub fn photograph_sources(pipeline: &Pipeline, graph: &Graph, stage: StageId) ->
 
 /// Stages with the embeddings that the network of `stage` reads, of the patches that come from `source`.
 fn encoders(pipeline: &Pipeline, graph: &Graph, stage: &StageSpec, source: StageId) -> BTreeSet<StageId> {
-    let networks = stage.params.values().filter_map(|param| match &param.value {
-        Value::Network(network) => Some(network.embeddings()),
-        _ => None,
-    });
-    let names: BTreeSet<String> = networks.flatten().collect();
+    let names = stage.network().map(NetworkSpec::embeddings).unwrap_or_default();
     let (mut found, mut reached, mut todo) = (BTreeSet::new(), BTreeSet::new(), vec![(source, names)]);
     while let Some((at, mut names)) = todo.pop() {
         if names.is_empty() || !reached.insert((at, names.clone())) {

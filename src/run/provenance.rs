@@ -322,11 +322,7 @@ impl ProvenanceLookup<'_> {
             return Ok(());
         }
         let stage = &pipeline.stages[0];
-        let networks = stage.params.values().filter_map(|param| match &param.value {
-            Value::Network(network) => Some(network.embeddings()),
-            _ => None,
-        });
-        let reads_embeddings = networks.flatten().next().is_some();
+        let reads_embeddings = stage.network().is_some_and(|network| !network.embeddings().is_empty());
         for input in &recipe.inputs {
             let Some(port) = signature(stage).and_then(|signature| signature.input(&input.port)) else { continue };
             if !carries(port) {

@@ -4,11 +4,9 @@ use super::{DraftGraph, in_bodies};
 use crate::base::Span;
 use crate::base::figure::counted;
 use crate::diag::Diag;
-use crate::lang::draft::ReferenceSite;
 use crate::lang::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::signature::{InPort, OutPort};
-use crate::lang::spec::Reference;
 use crate::lang::value::Value;
 
 impl DraftGraph<'_> {
@@ -16,9 +14,7 @@ impl DraftGraph<'_> {
     pub(super) fn embeddings_of_models(&self) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
-            let takes_model = |port: &&InPort| port.types == ["model"];
-            let Some(port) = draft.signature.inputs.iter().find(takes_model) else { continue };
-            for (trained, network, place) in self.trained_networks(stage, &port.name) {
+            for (trained, network, place) in self.trained_networks(stage) {
                 match draft.signature.inputs.iter().find_map(|port| Some((port, port.names.as_ref()?))) {
                     Some((port, names)) => {
                         diags.extend(self.given_by_port(stage, trained, network, place, (port, names)));
@@ -30,19 +26,11 @@ impl DraftGraph<'_> {
         diags
     }
 
-    /// For each model at a port, the stage that trained it, its network, and the reference to it.
-    fn trained_networks(&self, stage: usize, port: &str) -> Vec<(usize, &NetworkSpec, Span)> {
-        let draft = &self.drafts[stage];
-        let each = draft.spec.inputs.iter().zip(&draft.sites).filter(|(input, _)| input.port == port);
-        let of = |(reference, place): (&Reference, &ReferenceSite)| {
-            let trained = *self.by_name.get(reference.stage.as_str())?;
-            let network = self.drafts[trained].spec.params.values().find_map(|param| match &param.value {
-                Value::Network(network) => Some(&**network),
-                _ => None,
-            });
-            Some((trained, network?, place.span))
-        };
-        each.flat_map(|(input, sites)| input.from.iter().zip(sites)).filter_map(of).collect()
+    /// For each model that a stage uses, the stage that trained it, its network, and the reference to it.
+    pub(super) fn trained_networks(&self, stage: usize) -> impl Iterator<Item = (usize, &NetworkSpec, Span)> {
+        let port = self.drafts[stage].signature.inputs.iter().find(|port| port.types == ["model"]);
+        let models = self.reads(stage).filter(move |(name, ..)| port.is_some_and(|port| port.name == *name));
+        models.filter_map(|(_, _, place, trained)| Some((trained, self.drafts[trained].spec.network()?, place.span)))
     }
 
     /// An error if a stage with a port for embeddings lacks some that a model reads.

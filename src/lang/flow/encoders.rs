@@ -8,7 +8,7 @@ use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::Draft;
 use crate::lang::network::NetworkSpec;
-use crate::lang::signature::{InPort, OutPort};
+use crate::lang::signature::OutPort;
 use crate::lang::value::Value;
 
 /// The domain of digests that identify encoders.
@@ -114,11 +114,7 @@ impl DraftGraph<'_> {
         if let Some(network) = network_of(draft) {
             return vec![(stage, network)];
         }
-        let takes_model = |port: &&InPort| port.types == ["model"];
-        let Some(port) = draft.signature.inputs.iter().find(takes_model) else { return Vec::new() };
-        let models = draft.spec.inputs.iter().filter(|input| input.port == port.name).flat_map(|input| &input.from);
-        let trained = models.filter_map(|model| self.by_name.get(model.stage.as_str()).copied());
-        trained.filter_map(|trained| Some((trained, network_of(&self.drafts[trained])?))).collect()
+        self.trained_networks(stage).map(|(trained, network, _)| (trained, network)).collect()
     }
 
     /// Whether two joins give embeddings by different encoders: for certain, or unless two files of weights are the same.
@@ -227,6 +223,5 @@ impl DraftGraph<'_> {
 fn network_of<'d>(draft: &'d Draft) -> Option<&'d NetworkSpec> {
     // An encoder's network reads photographs.
     let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
-    let mut params = draft.spec.params.values().filter(|_| trains);
-    params.find_map(|param| if let Value::Network(network) = &param.value { Some(&**network) } else { None })
+    draft.spec.network().filter(|_| trains)
 }

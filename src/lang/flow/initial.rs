@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{DraftGraph, in_bodies};
 use crate::base::figure::counted;
 use crate::diag::Diag;
-use crate::lang::draft::Draft;
 use crate::lang::network::{Layer, NetworkSpec};
 use crate::lang::value::Value;
 
@@ -21,12 +20,12 @@ impl DraftGraph<'_> {
     pub(super) fn initial(&self) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
-            let Some(network) = network(draft).filter(|network| network.prefixes.is_empty()) else { continue };
+            let Some(network) = draft.spec.network().filter(|network| network.prefixes.is_empty()) else { continue };
             let initialises = matches!(draft.spec.value(MISSING), Some(Value::Text(case)) if case == INITIALISE);
             for (_, reference, place, source) in self.reads(stage).filter(|_| !initialises) {
                 let trained = &self.drafts[source];
                 let is_model = trained.signature.output(Some(&reference.port)).is_some_and(|out| out.ty == "model");
-                let Some(of_model) = self::network(trained).filter(|_| is_model) else { continue };
+                let Some(of_model) = trained.spec.network().filter(|_| is_model) else { continue };
                 let there: BTreeSet<String> = of_model.tensors().into_iter().collect();
                 let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
                 // Of a network that is a part of the model's own, tensors may be found behind a prefix.
@@ -72,11 +71,6 @@ impl DraftGraph<'_> {
         }
         diags
     }
-}
-
-fn network<'d>(draft: &'d Draft) -> Option<&'d NetworkSpec> {
-    let mut values = draft.spec.params.values();
-    values.find_map(|param| if let Value::Network(network) = &param.value { Some(&**network) } else { None })
 }
 
 /// Whether a tensor is of the last layer or of an auxiliary output, which a training may initialise.

@@ -10,6 +10,7 @@ use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::ReferenceSite;
 use crate::lang::near;
+use crate::lang::network::NetworkSpec;
 use crate::lang::param_role::ParamRole;
 use crate::lang::port_types::CARRIERS;
 use crate::lang::signature::{InPort, Param};
@@ -461,11 +462,8 @@ impl DraftGraph<'_> {
 
     /// Where the patches of `source` got the embeddings that the network of a stage reads.
     pub(super) fn joins(&self, stage: usize, source: usize) -> Vec<EmbeddingJoin<'_>> {
-        let networks = self.drafts[stage].spec.params.values().filter_map(|param| match &param.value {
-            Value::Network(network) => Some(network.embeddings()),
-            _ => None,
-        });
-        self.joins_of(networks.flatten().collect(), source)
+        let read = self.drafts[stage].spec.network().map(NetworkSpec::embeddings);
+        self.joins_of(read.unwrap_or_default(), source)
     }
 
     /// Where the patches of `source` got their embeddings under these names.

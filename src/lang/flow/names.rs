@@ -5,7 +5,6 @@ use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::classes;
 use crate::lang::draft::Draft;
-use crate::lang::network::NetworkSpec;
 use crate::lang::network::parts::part_hint;
 use crate::lang::signature::ParamNames;
 use crate::lang::value::Value;
@@ -51,11 +50,7 @@ impl DraftGraph<'_> {
 
 /// Errors for parts that the network of a stage does not have.
 fn unknown_parts(draft: &Draft, param: &str, given: &[(String, Span)]) -> Vec<Diag> {
-    let network: Option<&NetworkSpec> = draft.spec.params.values().find_map(|param| match &param.value {
-        Value::Network(network) => Some(&**network),
-        _ => None,
-    });
-    let Some(network) = network else { return Vec::new() };
+    let Some(network) = draft.spec.network() else { return Vec::new() };
     let tensors = network.trained_tensors();
     let diag = |(name, span): &(String, Span)| {
         let message = format!("`{param}`: no tensor of network `{}` is called `{name}` or is below it", network.name);
