@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::load::Swept;
 pub(super) use super::run_id::recorded;
 use super::run_id::{RunIds, recorded_or_file};
-use super::{Exit, Failure, Loaded, PipelineArguments, file, load, open_store};
+use super::{Exit, Failure, Loaded, PipelineArguments, file, load, main_metric, open_store};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Points, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
@@ -131,9 +131,9 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         return Err(Failure::user("nothing to compare yet").hint("run `macula run` first"));
     }
     if let Some(by) = &arguments.by {
-        all.by = Some(ranked(&all, by)?);
+        all.by = Some(main_metric::named(all.rows.iter().map(|row| &row.figures), by)?);
     }
-    let by = all.by.take().or_else(|| usual(&all.rows.iter().map(|row| &row.figures)));
+    let by = all.by.take().or_else(|| main_metric::usual(&all.rows.iter().map(|row| &row.figures)));
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
     if arguments.format() == ComparisonFormat::Table {
         for row in &mut all.rows {
@@ -194,7 +194,7 @@ pub(super) fn after_run(host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, ExperimentState::Failed(_))) {
         return Ok(()); // stages that give figures are not there, or were not wanted
     }
-    let by = all.by.take().or_else(|| usual(&all.rows.iter().map(|row| &row.figures)));
+    let by = all.by.take().or_else(|| main_metric::usual(&all.rows.iter().map(|row| &row.figures)));
     let comparison = Comparison::new(all.rows, &all.columns, by, Repeats::Together);
     let text = shown(&comparison, &all.title, &all.names, BEST);
     out::say(&format!("\n{text}"));
@@ -459,37 +459,4 @@ fn measured_on(kind: &str, manifest: &Manifest) -> String {
         || signature.into_iter().flat_map(|signature| &signature.inputs).filter(|port| port.types == ["patches"]);
     let given = manifest.of(Kind::Input).filter(|field| ports().any(|port| port.name == field.path));
     given.map(|field| field.content.short()).collect::<Vec<_>>().join(" ")
-}
-
-/// The metric named by `--by`, checked against those of the experiments.
-fn ranked(all: &ComparedRows, by: &str) -> Result<Rank, Failure> {
-    let names = || {
-        all.rows.iter().flat_map(|row| &row.figures).flat_map(|(stage, own)| own.keys().map(move |name| (stage, name)))
-    };
-    let found = names().find(|(stage, name)| by.strip_prefix(stage.as_str()) == Some(&format!(".{name}")));
-    let Some((stage, figure)) = found else {
-        let known: BTreeSet<String> = names().map(|(stage, name)| format!("{stage}.{name}")).collect();
-        let near = crate::lang::near::near(by, known.iter().map(String::as_str));
-        let hint = near.map_or_else(
-            || "`--json` shows all metrics; `macula doc STAGE` explains them".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
-        return Err(Failure::user(format!("unknown metric `{by}`")).hint(hint));
-    };
-    Ok(Rank { stage: stage.clone(), metric: figure.clone(), better: ranking::better(figure) })
-}
-
-/// Default metric to rank by: the first that most experiments have, of an evaluation rather than a training. Each experiment is its
-/// metrics by stage and name.
-pub(super) fn usual<'a>(
-    rows: &(impl Iterator<Item = &'a BTreeMap<String, BTreeMap<String, f64>>> + Clone),
-) -> Option<Rank> {
-    const USUAL: &str = "mean-average-precision";
-    let has = |stage: &str, figure: &str| {
-        rows.clone().filter(|row| row.get(stage).is_some_and(|own| own.contains_key(figure))).count()
-    };
-    let stages: BTreeSet<&String> = rows.clone().flat_map(BTreeMap::keys).collect();
-    // A training has a loss; figures of an evaluation are the ones to be believed.
-    let stage = stages.into_iter().max_by_key(|stage| (has(stage, USUAL), has(stage, "loss") == 0))?;
-    Some(Rank { stage: stage.clone(), metric: USUAL.to_owned(), better: ranking::better(USUAL) })
 }

@@ -20,6 +20,7 @@ pub mod load;
 pub mod lock;
 mod logging;
 pub mod lsp;
+mod main_metric;
 pub mod man;
 mod mistaken;
 mod namesake;

@@ -1,13 +1,13 @@
 //! `macula runs`: lists the runs of a pipeline, newest first.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
 
+use super::main_metric::{self, StageMetrics};
 use super::run_changes::{changes, fitted, planned, run_before};
 use super::run_id::RunIds;
-use super::{Exit, Failure, Loaded, PipelineArguments, activity, compare, load};
+use super::{Exit, Failure, Loaded, PipelineArguments, activity, load};
 use crate::base::shown;
 use crate::lang::spec::Rank;
 use crate::progress::activity::working_on;
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Number of runs to list
     #[arg(long, short = 'n', default_value_t = 20)]
     number: usize,
+    /// List this metric, such as `scores.micro-f1` [default: mean average precision]
+    #[arg(long, value_name = "STAGE.METRIC", conflicts_with = "json")]
+    by: Option<String>,
     /// Print the records as JSON Lines, with times in UTC
     #[arg(long)]
     json: bool,
@@ -64,22 +67,23 @@ pub fn runs(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         if runs.is_empty() {
             format!("`{name}` has not been run yet\n")
         } else {
-            table(&loaded, &runs, arguments.number.max(1)) + &continuing(host, &loaded, &runs)
+            let listed = &runs[..arguments.number.max(1).min(runs.len())];
+            let metric = main_metric(listed, arguments.by.as_deref())?;
+            table(&loaded, &runs, listed, metric.as_ref()) + &continuing(host, &loaded, &runs)
         }
     };
     out::say(&text);
     Ok(Exit::Done)
 }
 
-/// The table, its title, and how many runs it leaves out.
-fn table(loaded: &Loaded, runs: &[RunRecord], number: usize) -> String {
+/// The table of `listed`, the first of `runs`, its title, and how many runs it leaves out.
+fn table(loaded: &Loaded, runs: &[RunRecord], listed: &[RunRecord], metric: Option<&Rank>) -> String {
     let ids = RunIds::of(&loaded.store);
-    let listed = &runs[..number.min(runs.len())];
-    let metric = main_metric(listed);
+    let head = metric.map(|metric| if metric.metric == main_metric::USUAL { "mean AP" } else { &metric.metric });
     let all = loaded.store.runs.ids_of(&loaded.pipeline.name).len();
     let mut title = format!("{}: {}", loaded.pipeline.name, counted(all as u64, "run", "runs"));
-    if let Some(Rank { stage, metric, .. }) = &metric {
-        let _ = write!(title, "; mean AP is {stage}.{metric}");
+    if let (Some(Rank { stage, metric, .. }), Some(head)) = (metric, head) {
+        let _ = write!(title, "; {head} is {stage}.{metric}");
     }
     let width = out::stdout_width();
     let mut text = paragraph(&shown::line(&title), width, 2);
@@ -89,8 +93,8 @@ fn table(loaded: &Loaded, runs: &[RunRecord], number: usize) -> String {
         GridColumn::new("took").align(Align::Right).priority(2),
         GridColumn::new("ended"),
     ];
-    if metric.is_some() {
-        columns.push(GridColumn::new("mean AP").align(Align::Right).priority(1));
+    if let Some(head) = head {
+        columns.push(GridColumn::new(head).align(Align::Right).priority(1));
     }
     let rows: Vec<Row> = listed.iter().enumerate().map(|(at, run)| row(loaded, run, &runs[at + 1..])).collect();
     let cells = listed.iter().zip(&rows).map(|(run, row)| {
@@ -100,7 +104,7 @@ fn table(loaded: &Loaded, runs: &[RunRecord], number: usize) -> String {
             if run.has_ended() { Cell::Text(duration(run.seconds)) } else { Cell::Null(()) },
             Cell::Text(row.ended.to_owned()),
         ];
-        if let Some(Rank { stage, metric, .. }) = &metric {
+        if let Some(Rank { stage, metric, .. }) = metric {
             let value = run.stages.get(stage).and_then(|stage| stage.metrics.get(metric));
             cells.push(value.map_or(Cell::Null(()), |value| Cell::Real(*value)));
         }
@@ -173,14 +177,17 @@ fn continuing(host: &Host, loaded: &Loaded, runs: &[RunRecord]) -> String {
     paragraph(&shown::line(&words), out::stdout_width(), 2)
 }
 
-/// The metric that most runs have, of an evaluation rather than a training.
-fn main_metric(runs: &[RunRecord]) -> Option<Rank> {
-    let metrics = |run: &RunRecord| -> BTreeMap<String, BTreeMap<String, f64>> {
+/// The metric that is listed: the one of `--by`, or else that which most runs have, of an evaluation rather than a training.
+fn main_metric(runs: &[RunRecord], by: Option<&str>) -> Result<Option<Rank>, Failure> {
+    let metrics = |run: &RunRecord| -> StageMetrics {
         let own = run.stages.iter().filter(|(name, stage)| !stage.metrics.is_empty() && !name.contains('@'));
         own.map(|(name, stage)| (name.clone(), stage.metrics.clone())).collect()
     };
     let all: Vec<_> = runs.iter().map(metrics).collect();
-    compare::usual(&all.iter()).filter(|Rank { stage, metric, .. }| {
+    if let Some(by) = by {
+        return main_metric::named(all.iter(), by).map(Some);
+    }
+    Ok(main_metric::usual(&all.iter()).filter(|Rank { stage, metric, .. }| {
         all.iter().any(|run| run.get(stage).is_some_and(|own| own.contains_key(metric)))
-    })
+    }))
 }

@@ -101,6 +101,12 @@ fn runs_say_what_changed_and_are_named_by_a_few_characters() {
         "no change, all cached",
         "first run",
     ]);
+    fits(space.macula("runs pipeline.kdl --by scores.micro-f1").code(0))
+        .says(&["micro-f1 is scores.micro-f1", "ended  micro-f1"]);
+    space
+        .macula("runs pipeline.kdl --by scores.micro-f2")
+        .code(2)
+        .says(&["unknown metric", "did you mean `scores.micro-f1`?"]);
     let ids = ids(&space);
     let lines: Vec<&str> = said.raw.lines().filter(|line| line.contains(" done ")).collect();
     assert_eq!(lines.len(), 3, "{}", said.raw);
