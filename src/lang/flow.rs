@@ -7,7 +7,9 @@ mod initial;
 mod lineage;
 mod names;
 mod orientations;
+mod scorers;
 mod several;
+mod sizes;
 mod stacked;
 mod withheld;
 
@@ -62,6 +64,8 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<FlowCo
             diags.extend(graph.other_encoders(&order));
             diags.extend(graph.crossed());
             diags.extend(graph.initial());
+            diags.extend(graph.scorers(&order));
+            diags.extend(graph.sizes());
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }

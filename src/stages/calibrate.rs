@@ -69,6 +69,9 @@ fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, Sta
         let hint = "remove them: `temperature` and `platt` learn the shift from the validation patches";
         return Err(StageError::input("not-of-method", text).hint(hint).field("method"));
     }
+    if sampled(params)? && !ports.has("trained") {
+        return Err(missing_draws());
+    }
     // Given scores need no device.
     Ok(if ports.has("predictions") { Vec::new() } else { inference::doubts(params) })
 }
@@ -115,6 +118,11 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target })
 }
 
+fn missing_draws() -> StageError {
+    let text = "`sampler` and `take` need the patches that they drew from";
+    StageError::input("missing-port", text).hint("connect `trained` to the stage at `data` of `train`").field("trained")
+}
+
 /// Labels of an epoch of the training, and how much more a positive weighed than a negative, per class.
 fn trained(ctx: &Ctx<'_>, info: &ModelInfo) -> Result<Vec<(Prevalence, f64)>, StageError> {
     let sampler = Sampler::from_params(ctx.params, &info.classes)?;
@@ -128,11 +136,7 @@ fn trained(ctx: &Ctx<'_>, info: &ModelInfo) -> Result<Vec<(Prevalence, f64)>, St
             }
             drawn(&set, &sampler, &ctx.streams)
         }
-        None if sampled(ctx.params)? => {
-            let text = "`sampler` and `take` need the patches that they drew from";
-            let hint = "connect `trained` to the stage at `data` of `train`";
-            return Err(StageError::input("missing-port", text).hint(hint).field("trained"));
-        }
+        None if sampled(ctx.params)? => return Err(missing_draws()),
         None => info.labels.clone(),
     };
     let (positive, negative) = (ctx.params.real("positive")?, ctx.params.real("negative")?);

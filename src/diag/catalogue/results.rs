@@ -48,6 +48,11 @@ pub(super) const PAGES: &[Page] = &[
         "Training stages that differ only in their names are one: write `replicate 1` in the second, `replicate 2` in the third.",
     ),
     found(
+        "other-thresholds",
+        "Thresholds were tuned on scores of another classifier than the one that they are used with, or on its scores before `calibrate`. Each classifier has its own scale of scores.",
+        "Tune thresholds on scores of the same classifier.",
+    ),
+    found(
         "tta-differs",
         "Thresholds are used on scores with another test-time augmentation than those they were tuned on. Averaging over orientations changes scores, so the thresholds are no longer the best ones.",
         "Set `tta` in `threshold-tune` as in the stage that uses the thresholds.",

@@ -98,7 +98,7 @@ impl DraftGraph<'_> {
     }
 
     /// The stage that a port for a single input of this type reads.
-    fn input_of_type(&self, stage: usize, ty: &str) -> Option<usize> {
+    pub(super) fn input_of_type(&self, stage: usize, ty: &str) -> Option<usize> {
         let draft = &self.drafts[stage];
         let port = draft.signature.inputs.iter().find(|port| !port.many && port.types == [ty])?;
         let input = draft.spec.inputs.iter().find(|input| input.port == port.name)?;

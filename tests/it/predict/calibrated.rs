@@ -113,16 +113,16 @@ fn a_prior_shift_is_that_of_the_sampler_and_mistakes_are_refused() {
     assert!(own.slope == 1.0 && own.intercept < -0.2, "{own:?}");
     let (before, after) = (column(&space, "scores", "score.EX"), column(&space, "shifted", "score.EX"));
     assert!(!before.is_empty() && before.iter().zip(&after).all(|(before, after)| after < before));
-    let changed = |from: &str, to: &str, says: &[&str]| {
+    let changed = |from: &str, to: &str, code: i32, says: &[&str]| {
         space.edit("pipeline.kdl", from, to);
-        space.macula("run pipeline.kdl shifted").code(1).says(says);
+        space.macula("run pipeline.kdl shifted").code(code).says(says);
         space.edit("pipeline.kdl", to, from);
     };
-    changed("trained folds.train; method", "method", &["missing-port", "need the patches that they drew from"]);
-    changed("trained folds.train; method", "trained even; method", &["other-training-data"]);
-    changed("eval shifted { model", "eval shifted { tta dihedral; model", &["calibration-tta", "`tta none`"]);
+    changed("trained folds.train; method", "method", 2, &["missing-port", "need the patches that they drew from"]);
+    changed("trained folds.train; method", "trained even; method", 1, &["other-training-data"]);
+    changed("eval shifted { model", "eval shifted { tta dihedral; model", 2, &["calibration-tta", "`tta none`"]);
     let again = "calibrate again { model prior; data folds.valid; method prior }\n    eval shifted { model again;";
-    changed("eval shifted { model prior;", again, &["calibrated already"]);
+    changed("eval shifted { model prior;", again, 1, &["calibrated already"]);
     space.edit("pipeline.kdl", "method prior; sampler balanced", "method platt; sampler balanced");
     space.macula("check pipeline.kdl").code(2).says(&["not-of-method", "only to `method prior`"]);
 }

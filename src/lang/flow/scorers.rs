@@ -1,0 +1,114 @@
+//! Thresholds and calibrations of the classifier that a stage uses: what scores patches must be what they were made for.
+
+use std::collections::BTreeSet;
+
+use super::{DraftGraph, in_bodies};
+use crate::diag::Diag;
+use crate::lang::draft::{Draft, ReferenceSite};
+use crate::lang::spec::Input;
+use crate::lang::value::Value;
+
+/// Parameter of stages that score patches.
+const TTA: &str = "tta";
+
+impl DraftGraph<'_> {
+    /// Warnings for thresholds that were tuned on scores of another classifier, and errors for classifiers that were calibrated with
+    /// another test-time augmentation.
+    pub(super) fn scorers(&self, order: &[usize]) -> Vec<Diag> {
+        let mut diags = Vec::new();
+        let mut same = None;
+        for (stage, draft) in self.drafts.iter().enumerate() {
+            if let Some((tuning, place)) = self.one_of_type(stage, "thresholds") {
+                let same = same.get_or_insert_with(|| self.same(order, &vec![true; self.drafts.len()]));
+                let found = self.other_thresholds(stage, tuning, place, same);
+                diags.extend(found.map(|diag| in_bodies(diag, draft)));
+            }
+            if let Some((model, place)) = self.one_of_type(stage, "model") {
+                diags.extend(self.other_calibration(stage, model, place).map(|diag| in_bodies(diag, draft)));
+            }
+        }
+        diags
+    }
+
+    /// A warning if a stage's thresholds are those of another classifier.
+    fn other_thresholds(&self, stage: usize, tuning: usize, place: &ReferenceSite, same: &[usize]) -> Option<Diag> {
+        let ids = |of: &BTreeSet<usize>| of.iter().map(|at| same[*at]).collect::<BTreeSet<usize>>();
+        let (used, tuned) = (self.scored_by(stage)?, self.scored_by(tuning)?);
+        if ids(&used) == ids(&tuned) {
+            return None;
+        }
+        let spec = &self.drafts[stage].spec;
+        let message = format!(
+            "`{} {}` uses scores of {}, but its thresholds were tuned on scores of {}",
+            spec.stage_type,
+            spec.name,
+            self.names_of(&used),
+            self.names_of(&tuned),
+        );
+        let found = Diag::warning("other-thresholds", place.span, message);
+        let found = found.also(self.drafts[tuning].spec.span, "tunes the thresholds");
+        Some(found.hint("tune thresholds on scores of the same classifier: each has its own scale"))
+    }
+
+    /// The classifiers whose scores a stage uses: that of its own, or those behind the predictions that it reads. [`None`] if they are not
+    /// known: predictions from files, and scores of folds.
+    fn scored_by(&self, stage: usize) -> Option<BTreeSet<usize>> {
+        let scores: Vec<&Input> = self.scores_of(&self.drafts[stage]).collect();
+        if scores.is_empty() {
+            let (model, _) = self.one_of_type(stage, "model")?;
+            return Some(BTreeSet::from([model]));
+        }
+        let mut all = BTreeSet::new();
+        for from in scores.iter().flat_map(|input| &input.from) {
+            let source = *self.by_name.get(from.stage.as_str())?;
+            let out = self.drafts[source].signature.output(Some(&from.port))?;
+            if out.ty != "predictions" {
+                return None;
+            }
+            all.extend(self.scored_by(source)?);
+        }
+        Some(all)
+    }
+
+    /// The inputs of a stage that take scores.
+    fn scores_of<'d>(&self, draft: &'d Draft) -> impl Iterator<Item = &'d Input> {
+        let takes = |input: &&Input| {
+            let port = draft.signature.input(&input.port);
+            port.is_some_and(|port| port.types.iter().any(|ty| ty == "predictions"))
+        };
+        draft.spec.inputs.iter().filter(takes)
+    }
+
+    /// An error if a stage scores patches with another augmentation than its classifier was calibrated with.
+    fn other_calibration(&self, stage: usize, model: usize, place: &ReferenceSite) -> Option<Diag> {
+        let (calibrated, used) = (&self.drafts[model].spec, &self.drafts[stage].spec);
+        // A stage that gives a model and has this parameter is one that fits scores.
+        let [Some(Value::Text(ours)), Some(Value::Text(theirs))] = [calibrated, used].map(|spec| spec.value(TTA))
+        else {
+            return None;
+        };
+        if ours == theirs {
+            return None;
+        }
+        let message = format!(
+            "`{} {}` has `tta {theirs}`, but `{}` was calibrated with `tta {ours}`",
+            used.stage_type, used.name, calibrated.name
+        );
+        let found = Diag::error("calibration-tta", place.span, message);
+        Some(found.hint(format!("set `tta {theirs}` in `{}`, or `tta {ours}` here", calibrated.name)))
+    }
+
+    /// The stage that a port for a single input of this type reads, and where it is named.
+    fn one_of_type(&self, stage: usize, ty: &str) -> Option<(usize, &ReferenceSite)> {
+        let source = self.input_of_type(stage, ty)?;
+        let draft = &self.drafts[stage];
+        let port = draft.signature.inputs.iter().find(|port| !port.many && port.types == [ty])?;
+        let at = draft.spec.inputs.iter().position(|input| input.port == port.name)?;
+        Some((source, draft.sites.get(at)?.first()?))
+    }
+
+    fn names_of(&self, stages: &BTreeSet<usize>) -> String {
+        let names: Vec<String> = stages.iter().map(|at| format!("`{}`", self.drafts[*at].spec.name)).collect();
+        names.join(" and ")
+    }
+}
