@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 
 use super::names::NameReplacements;
+use super::paired::EvaluationTable;
 use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
@@ -75,6 +76,8 @@ pub struct PatchSetCounts {
 pub struct Evaluation {
     /// All metrics.
     pub scores: Scores,
+    /// Scores of each patch, to compare evaluations of the same patches.
+    pub table: EvaluationTable,
     /// Precision-recall curves.
     pub curves: Columns,
     /// Example patches: description, PNG, and name of the photograph.
@@ -103,7 +106,7 @@ pub fn gather(given: &[Named], objects: &Objects) -> Result<(Vec<ReportItem>, Na
     let (mut photographs, mut patients) = (BTreeSet::new(), BTreeSet::new());
     let mut items = Vec::new();
     for named in given {
-        let content = content(&named.tree, objects, &mut photographs, &mut patients)?;
+        let content = content(&named.name, &named.tree, objects, &mut photographs, &mut patients)?;
         items.push(ReportItem {
             stage: named.stage.clone(),
             name: named.name.clone(),
@@ -115,6 +118,7 @@ pub fn gather(given: &[Named], objects: &Objects) -> Result<(Vec<ReportItem>, Na
 }
 
 fn content(
+    name: &str,
     tree: &Tree,
     objects: &Objects,
     photographs: &mut BTreeSet<String>,
@@ -132,10 +136,13 @@ fn content(
             let photograph = of_row.get(example.row).cloned().flatten().unwrap_or_default();
             Ok((example, png, photograph))
         });
+        let scores: Scores = json(tree, "scores.json", objects)?;
+        let examples = examples.collect::<Result<_, StageError>>()?;
         return Ok(ArtifactContent::Scores(Box::new(Evaluation {
-            scores: json(tree, "scores.json", objects)?,
+            table: EvaluationTable::new(format!("`{name}`"), &scores, predictions),
+            scores,
             curves: table(tree, "curves.parquet", objects)?,
-            examples: examples.collect::<Result<_, StageError>>()?,
+            examples,
         })));
     }
     if tree.get("predictions.parquet").is_some() {

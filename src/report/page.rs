@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::gather::{ArtifactContent, PatchSetCounts, ReportItem};
 use super::html::{code_words, plain};
-use super::{evaluation, maps, training};
+use super::{evaluation, maps, paired, training};
 use crate::base::figure::{counted, thousands};
 use crate::report::chart::{Stack, stacks};
 use crate::stage::StageSettings;
@@ -18,12 +18,14 @@ pub const NOT_FOR_CLINICAL_USE: &str = "macula is for research, not for clinical
 #[must_use]
 pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplacements, examples: usize) -> String {
     let has = |wanted: fn(&ArtifactContent) -> bool| items.iter().any(|item| wanted(&item.content));
+    let comparisons = paired::page::comparisons(items);
     let sections = [
         ("data", "Data", has(|content| matches!(content, ArtifactContent::Patches(_) | ArtifactContent::SummaryOnly))),
         ("training", "Training", has(|content| matches!(content, ArtifactContent::Model(_)))),
         ("thresholds", "Thresholds", has(|content| matches!(content, ArtifactContent::Thresholds(_)))),
         ("spread", "Across evaluations", has(|content| matches!(content, ArtifactContent::Spread))),
         ("evaluation", "Evaluation", has(|content| matches!(content, ArtifactContent::Scores(_)))),
+        ("comparison", "Paired comparison", !comparisons.is_empty()),
         ("maps", "Heat maps", has(|content| matches!(content, ArtifactContent::Maps(_)))),
         ("stages", "Stages", true),
         ("glossary", "Glossary", true),
@@ -55,7 +57,8 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
                     @if sections[2].2 { (training::thresholds(items)) }
                     @if sections[3].2 { (spreads(items)) }
                     @if sections[4].2 { (evaluation::section(items, names, examples)) }
-                    @if sections[5].2 { (maps::section(items, names)) }
+                    @if sections[5].2 { (paired::page::section(&comparisons)) }
+                    @if sections[6].2 { (maps::section(items, names)) }
                     (stages(items))
                     (glossary())
                 }

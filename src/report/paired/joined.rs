@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::figure::thousands;
 use crate::data::patches::Label;
 use crate::data::table::{Column, Columns};
+use crate::learn::evaluation::Scores;
 use crate::learn::metrics::paired::{CommonPatches, ModelScores};
 
 /// Evaluation with its table of predictions.
@@ -18,6 +19,14 @@ pub struct EvaluationTable {
     pub size: (u32, u32),
     /// `predictions.parquet`.
     pub table: Columns,
+}
+
+impl EvaluationTable {
+    /// An evaluation from its metrics and its `predictions.parquet`.
+    #[must_use]
+    pub fn new(name: String, scores: &Scores, table: Columns) -> Self {
+        Self { name, classes: scores.classes.clone(), size: (scores.data.size, scores.data.scale), table }
+    }
 }
 
 /// Patches that all evaluations have in common, and the scores of each evaluation on them.

@@ -2,10 +2,12 @@
 //! terminal.
 
 mod joined;
+pub mod page;
+mod sections;
 mod sentences;
 
 pub use joined::{EvaluationTable, JoinError, JoinedPatches, joined};
-pub use sentences::{basis, metric_words, notes, p_value, signed};
+pub use sentences::{basis, legend, metric_words, notes, p_value, signed, verdict_word};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -120,8 +122,10 @@ impl PairedComparison {
         assert!(candidates.len() > 1, "a comparison has two candidates");
         let streams = Streams::new(0, "compare");
         let patches = &joined.patches;
-        let resampled: Vec<Resampled> =
-            candidates.iter().map(|candidate| resample(patches, &candidate.repeats, draws, &streams)).collect();
+        let resampled: Vec<Resampled> = candidates
+            .iter()
+            .map(|candidate| resample(patches, &candidate.name, &candidate.repeats, draws, &streams))
+            .collect();
         let names = metrics(patches.classes);
         let at = names.iter().position(|name| full_name(*name, &joined.classes) == by);
         let value = |candidate: &Resampled| at.and_then(|at| candidate.estimate[at]);

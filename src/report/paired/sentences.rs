@@ -135,6 +135,11 @@ pub fn notes(of: &PairedComparison) -> Vec<String> {
                 .to_owned(),
         );
     } else {
+        let once: Vec<String> =
+            of.candidates.iter().filter(|(_, repeats)| *repeats == 1).map(|(name, _)| format!("`{name}`")).collect();
+        if !once.is_empty() {
+            notes.push(format!("{} trained once: intervals leave out its other seeds", once.join(", ")));
+        }
         let by_repeat = |pair: &PairComparison| {
             let found = of.main(pair).filter(|found| found.by_repeat.len() > 1)?;
             let values: Vec<String> = found.by_repeat.iter().flatten().map(|value| signed(*value)).collect();
@@ -148,16 +153,38 @@ pub fn notes(of: &PairedComparison) -> Vec<String> {
     notes
 }
 
-/// `1,032 patches of 12 photographs (6 patients); 2,000 bootstrap draws of patients`.
+/// `1,032 patches of 12 photographs (6 patients); 2,000 bootstrap draws of patients and repeats`.
 #[must_use]
 pub fn basis(of: &PairedComparison) -> String {
     let patients =
         if of.patients { format!(" ({})", counted(of.units as u64, "patient", "patients")) } else { String::new() };
+    let seeds = if of.candidates.iter().any(|(_, repeats)| *repeats > 1) { " and repeats" } else { "" };
     format!(
-        "{} of {}{patients}; {} of {}",
+        "{} of {}{patients}; {} of {}{seeds}",
         counted(of.patches as u64, "patch", "patches"),
         counted(of.photographs as u64, "photograph", "photographs"),
         counted(of.draws, "bootstrap draw", "bootstrap draws"),
         of.unit(2)
     )
+}
+
+/// What the columns are.
+#[must_use]
+pub fn legend(comparison: &PairedComparison) -> String {
+    let several = if comparison.pairs.len() > 1 { "comparisons" } else { "classes" };
+    format!(
+        "CI: 95% confidence interval of the difference; p: permutation test, corrected for several {several} (Holm)"
+    )
+}
+
+/// `better`, `not distinguishable`.
+#[must_use]
+pub fn verdict_word(found: &MetricComparison) -> String {
+    match found.verdict {
+        PairVerdict::Better => "better".to_owned(),
+        PairVerdict::Worse => "worse".to_owned(),
+        PairVerdict::NotDistinguishable => "not distinguishable".to_owned(),
+        PairVerdict::TooFew => format!("too few: {} of {FEWEST_POSITIVE}", found.support),
+        PairVerdict::Undefined => "undefined".to_owned(),
+    }
 }

@@ -25,6 +25,7 @@ const TWO: &str = r"pipeline two seed=7 {
     eval scores { model classifier; data folds.test }
     eval second { model other; data folds.test; within-photograph #true }
     eval elsewhere { model other; data folds.valid }
+    report page { of scores second elsewhere }
 }
 
 sweep rates {
@@ -74,6 +75,13 @@ fn evaluations_of_the_same_patches_are_compared() {
         let (shown, own) = (shown.as_f64().unwrap_or_else(|| panic!("{name}")), own.as_f64().expect("a value"));
         assert!((shown - own).abs() < 1e-12, "{name}: {shown} and {own}");
     }
+    // The report page has the same numbers; what was evaluated on other patches is not compared.
+    let page = std::fs::read_to_string(space.path("results/two/page/report.html")).expect("a page");
+    let section = page.split("id=\"comparison\"").nth(1).and_then(|rest| rest.split("<h2").next()).expect("a section");
+    let verdict = compared["verdicts"][0].as_str().expect("a verdict");
+    let number = verdict.split(' ').find(|word| word.starts_with('[')).expect("an interval").trim_start_matches('[');
+    assert!(section.contains(number.trim_end_matches(',')), "{verdict}\n{section}");
+    assert!(section.contains("2,000 bootstrap draws of patients") && !section.contains("elsewhere"), "{section}");
     // One thread draws what many draw.
     let mut alone = space.command(&format!("{ask} --json").split(' ').collect::<Vec<_>>());
     alone.env("RAYON_NUM_THREADS", "1");

@@ -17,27 +17,56 @@ fn normal(stream: &mut Stream) -> f64 {
     (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * other).cos()
 }
 
+/// What another seed changes: spread of the signal, and of the difficulty of each photograph.
+struct SeedEffect {
+    signal: f64,
+    photograph: f64,
+}
+
+/// No repeat differs from another one.
+const NO_SEEDS: SeedEffect = SeedEffect { signal: 0.0, photograph: 0.0 };
+
 /// A test set of one class, and the scores of two models that set positives apart by `signals`. Photographs differ in prevalence, in
 /// difficulty for both models, and in difficulty for each.
 fn simulated(photographs: usize, signals: [f64; 2], stream: &mut Stream) -> (CommonPatches, [ModelScores; 2]) {
+    let (patches, models) = repeated(photographs, signals, 1, &NO_SEEDS, stream);
+    (patches, models.map(|mut repeats| repeats.remove(0)))
+}
+
+/// The same with `repeats` of each model.
+fn repeated(
+    photographs: usize,
+    signals: [f64; 2],
+    repeats: usize,
+    effect: &SeedEffect,
+    stream: &mut Stream,
+) -> (CommonPatches, [Vec<ModelScores>; 2]) {
     let mut patches = CommonPatches { classes: 1, labels: Vec::new(), photograph: Vec::new(), unit: Vec::new() };
-    let mut scores = [Vec::new(), Vec::new()];
+    let signals = signals.map(|signal| -> Vec<f64> {
+        (0..repeats).map(|_| if repeats > 1 { signal + effect.signal * normal(stream) } else { signal }).collect()
+    });
+    let mut scores = [0, 1].map(|_| vec![Vec::new(); repeats]);
     for photograph in 0..photographs as u32 {
         let prevalence = 0.1 + 0.4 * stream.uniform();
         let (common, own) = (0.7 * normal(stream), [0.4 * normal(stream), 0.4 * normal(stream)]);
+        let own = own.map(|own| -> Vec<f64> {
+            (0..repeats).map(|_| if repeats > 1 { own + effect.photograph * normal(stream) } else { own }).collect()
+        });
         for _ in 0..PATCHES {
             let present = stream.chance(prevalence);
             let noise = 0.7 * normal(stream);
             patches.labels.push(if present { Label::Present } else { Label::Absent });
             patches.photograph.push(photograph);
             patches.unit.push(photograph);
-            for ((scores, signal), own) in scores.iter_mut().zip(signals).zip(own) {
-                let signal = if present { signal } else { 0.0 };
-                scores.push(signal + common + own + noise + 0.7 * normal(stream));
+            for ((scores, signals), own) in scores.iter_mut().zip(&signals).zip(&own) {
+                let patch = 0.7 * normal(stream);
+                for ((scores, signal), own) in scores.iter_mut().zip(signals).zip(own) {
+                    scores.push(if present { *signal } else { 0.0 } + common + own + noise + patch);
+                }
             }
         }
     }
-    (patches, scores.map(|scores| model(scores, 1)))
+    (patches, scores.map(|scores| scores.into_iter().map(|scores| model(scores, 1)).collect()))
 }
 
 /// A model, its rows divided into folds of equal size.
@@ -56,7 +85,8 @@ fn compared(
     draws: u64,
     streams: &Streams,
 ) -> Vec<MetricDifference> {
-    let [first, second] = models.each_ref().map(|model| resample(patches, std::slice::from_ref(model), draws, streams));
+    let [first, second] =
+        models.each_ref().map(|model| resample(patches, "", std::slice::from_ref(model), draws, streams));
     differences(patches, &first, &second)
 }
 
@@ -91,6 +121,42 @@ fn intervals_cover_the_true_difference_at_their_nominal_rate() {
             covered.iter().all(|covered| (264..=298).contains(covered)),
             "{photographs} photographs in {folds} folds: {covered:?}"
         );
+    }
+}
+
+#[test]
+fn intervals_over_photographs_and_seeds_cover_what_other_seeds_would_give() {
+    const SETS: u64 = 300;
+    let streams = Streams::new(12, "paired simulation");
+    let signals = [1.0, 1.3];
+    let effect = SeedEffect { signal: 0.15, photograph: 0.2 };
+    // The population of repeats has the mean of the effect, 0, so its metrics are averaged over many.
+    let (patches, many) = repeated(3000, signals, 200, &effect, &mut streams.stream("population", 0, &[]));
+    let [first, second] = many.each_ref().map(|repeats| resample(&patches, "", repeats, 0, &streams));
+    let truth = differences(&patches, &first, &second);
+    let wanted = ["average-precision", "within-photograph-average-precision", "auroc", "f1"].map(place);
+    for repeats in [3, 5] {
+        let mut covered = [[0; 4]; 2];
+        for number in 0..SETS {
+            let sample = &mut streams.stream("sample", number, &[repeats as u8]);
+            let (patches, models) = repeated(40, signals, repeats, &effect, sample);
+            let draw = |names: [&str; 2], models: [&[ModelScores]; 2]| {
+                let [first, second] = [0, 1].map(|at| resample(&patches, names[at], models[at], 300, &streams));
+                differences(&patches, &first, &second)
+            };
+            let both = draw(["first", "second"], models.each_ref().map(Vec::as_slice));
+            let one = draw(["first", "second"], models.each_ref().map(|repeats| &repeats[..1]));
+            for (covered, found) in covered.iter_mut().zip([both, one]) {
+                for (covered, at) in covered.iter_mut().zip(wanted) {
+                    let (interval, truth) = (found[at].interval.expect("enough photographs"), truth[at].difference);
+                    *covered += u32::from((interval.low..=interval.high).contains(&truth.expect("defined")));
+                }
+            }
+        }
+        let [both, one] = covered;
+        assert!(both.iter().all(|covered| *covered >= 264), "{repeats} repeats: {both:?} of {SETS}");
+        // One training each: the interval knows nothing of seeds, and is too narrow for that.
+        assert!(one.iter().all(|covered| *covered < 264), "one repeat: {one:?} of {SETS}");
     }
 }
 
@@ -140,23 +206,33 @@ fn repeats_are_averaged_and_folds_are_ranked_apart() {
     let streams = Streams::new(10, "paired simulation");
     let (patches, [first, second]) = simulated(20, [1.0, 1.0], &mut streams.stream("repeats", 0, &[]));
     let (ap, hamming) = (place("average-precision"), 5);
-    let alone = [&first, &second].map(|model| resample(&patches, std::slice::from_ref(model), 50, &streams));
-    let both = resample(&patches, &[first.clone(), second], 50, &streams);
+    let alone = [&first, &second].map(|model| resample(&patches, "", std::slice::from_ref(model), 50, &streams));
+    let both = resample(&patches, "", &[first.clone(), second], 50, &streams);
     for at in [ap, hamming] {
         let mean = |values: [Option<f64>; 2]| f64::midpoint(values[0].expect("defined"), values[1].expect("defined"));
-        let draw = |draw: usize| [0, 1].map(|model: usize| alone[model].draws[draw][at]);
         assert!(
             (both.estimate[at].expect("defined") - mean([0, 1].map(|model: usize| alone[model].estimate[at]))).abs()
                 < 1e-12
         );
-        assert!((0..50).all(|number| (both.draws[number][at].expect("defined") - mean(draw(number))).abs() < 1e-12));
+        // A draw takes the first repeat twice, both, or the second twice: about a quarter, a half, a quarter.
+        let mut taken = [0; 3];
+        for (number, drawn) in both.draws.iter().enumerate() {
+            let of = [0, 1].map(|model: usize| alone[model].draws[number][at]);
+            let possible = [of[0].expect("defined"), mean(of), of[1].expect("defined")];
+            let near = possible.map(|value| (drawn[at].expect("defined") - value).abs() < 1e-12);
+            taken[near.iter().position(|near| *near).expect("one of the three")] += 1;
+        }
+        assert!(taken[0] > 4 && taken[1] > 14 && taken[2] > 4, "{taken:?}");
     }
+    // Photographs are drawn alike for all models, repeats are not.
+    let other = resample(&patches, "other", &[first.clone()], 50, &streams);
+    assert_eq!(other.draws, alone[0].draws);
     // What is added to all scores of one fold changes nothing within folds, but the ranking of all patches together.
     let rows = first.scores.len();
     let moved: Vec<f64> =
         first.scores.iter().enumerate().map(|(row, score)| score + if row < rows / 2 { 3.0 } else { 0.0 }).collect();
     let value = |scores: &[f64], folds: usize| {
-        resample(&patches, &[model(scores.to_vec(), folds)], 0, &streams).estimate[ap].expect("defined")
+        resample(&patches, "", &[model(scores.to_vec(), folds)], 0, &streams).estimate[ap].expect("defined")
     };
     assert!((value(&first.scores, 2) - value(&moved, 2)).abs() < 1e-12);
     assert!((value(&first.scores, 1) - value(&moved, 1)).abs() > 0.01);
@@ -199,7 +275,7 @@ fn values_are_those_of_eval() {
     let patches = CommonPatches { classes, labels, photograph: photograph.clone(), unit: photograph.clone() };
     let predicted = scores.iter().map(|&score| score >= 0.5).collect();
     let model = ModelScores { scores, predicted, fold: vec![0; rows] };
-    let found = resample(&patches, &[model], 0, &streams).estimate;
+    let found = resample(&patches, "", &[model], 0, &streams).estimate;
     let rankings = ranking(&scored);
     let within: Vec<Option<f64>> =
         within_photograph(&scored, &photograph).iter().map(|class| class.average_precision).collect();

@@ -331,6 +331,5 @@ fn table(name: String, tree: &Tree, objects: &Objects) -> Result<EvaluationTable
             .hint("compare evaluations of patches that the models have not seen"));
     }
     let table = Columns::from_parquet(&read("predictions.parquet")?).map_err(|error| wrong(error.to_string()))?;
-    let size = (scores.data.size, scores.data.scale);
-    Ok(EvaluationTable { name, classes: scores.classes, size, table })
+    Ok(EvaluationTable::new(name, &scores, table))
 }

@@ -3,47 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::base::figure::{counted, metric};
-use crate::learn::metrics::paired::FEWEST_POSITIVE;
 use crate::progress::table::{paragraph, shortened};
 use crate::report::paired::{
-    MetricComparison, PairComparison, PairVerdict, PairedComparison, basis, metric_words, notes, p_value, signed,
+    MetricComparison, PairComparison, PairedComparison, basis, legend, metric_words, notes, p_value, signed,
+    verdict_word,
 };
-
-/// Metrics shown under one title.
-struct Section {
-    title: &'static str,
-    /// Metrics over all classes: name and label.
-    means: &'static [(&'static str, &'static str)],
-    /// Metric of each class; empty if there is none.
-    of_class: &'static str,
-    /// Whether it is shown without `--all`.
-    always: bool,
-}
-
-const SECTIONS: [Section; 7] = [
-    Section {
-        title: "average precision",
-        means: &[("mean-average-precision", "mean")],
-        of_class: "average-precision.",
-        always: true,
-    },
-    Section {
-        title: "average precision within photographs",
-        means: &[("mean-within-photograph-average-precision", "mean")],
-        of_class: "within-photograph-average-precision.",
-        always: true,
-    },
-    Section { title: "AUROC", means: &[("mean-auroc", "mean")], of_class: "auroc.", always: false },
-    Section { title: "F1", means: &[("micro-f1", "micro"), ("macro-f1", "macro")], of_class: "f1.", always: true },
-    Section { title: "precision", means: &[], of_class: "precision.", always: false },
-    Section { title: "recall", means: &[], of_class: "recall.", always: false },
-    Section {
-        title: "all labels",
-        means: &[("hamming-loss", "Hamming loss"), ("subset-accuracy", "subset accuracy")],
-        of_class: "",
-        always: true,
-    },
-];
 
 /// Width of a line without its first column and its verdict.
 const NUMBERS: usize = 43;
@@ -73,32 +37,13 @@ pub(super) fn text(comparison: &PairedComparison, all: bool, width: usize) -> St
     text
 }
 
-/// What the columns are.
-fn legend(comparison: &PairedComparison) -> String {
-    let several = if comparison.pairs.len() > 1 { "comparisons" } else { "classes" };
-    format!(
-        "CI: 95% confidence interval of the difference; p: permutation test, corrected for several {several} (Holm)"
-    )
-}
-
-/// `better`, `not distinguishable`.
-fn word(found: &MetricComparison) -> String {
-    match found.verdict {
-        PairVerdict::Better => "better".to_owned(),
-        PairVerdict::Worse => "worse".to_owned(),
-        PairVerdict::NotDistinguishable => "not distinguishable".to_owned(),
-        PairVerdict::TooFew => format!("too few: {} of {FEWEST_POSITIVE}", found.support),
-        PairVerdict::Undefined => "undefined".to_owned(),
-    }
-}
-
 /// Difference, interval, p value, and verdict.
 fn comparison_cells(found: &MetricComparison) -> String {
     let low = found.interval.map_or(String::new(), |interval| signed(interval.low));
     let high = found.interval.map_or(String::new(), |interval| signed(interval.high));
     let difference = found.difference.map_or_else(|| "-".to_owned(), signed);
     let p = found.p_adjusted.map_or(String::new(), p_value);
-    format!("{difference:>6} {low:>6} {high:>7} {p:>6}  {}", word(found))
+    format!("{difference:>6} {low:>6} {high:>7} {p:>6}  {}", verdict_word(found))
 }
 
 /// Writes a line without blanks at its end.
@@ -114,17 +59,7 @@ fn one_pair(comparison: &PairedComparison, pair: &PairComparison, all: bool, wid
             if repeats > 1 { format!(", mean of {}", counted(repeats, "repeat", "repeats")) } else { String::new() };
         text += &paragraph(&format!("{letter}  {name}{mean}"), width, 3);
     }
-    let mut rows: Vec<(String, Option<&MetricComparison>)> = Vec::new();
-    let find = |name: &str| pair.metrics.iter().find(|found| found.metric == name);
-    for section in SECTIONS.iter().filter(|section| section.always || all) {
-        rows.push((section.title.to_owned(), None));
-        rows.extend(section.means.iter().filter_map(|(name, label)| Some((format!("  {label}"), Some(find(name)?)))));
-        let of_class = |found: &&MetricComparison| {
-            found.class.is_some() && !section.of_class.is_empty() && found.metric.starts_with(section.of_class)
-        };
-        let classes = pair.metrics.iter().filter(of_class);
-        rows.extend(classes.map(|found| (format!("  {}", found.class.as_deref().unwrap_or_default()), Some(found))));
-    }
+    let rows = pair.rows(all);
     let widths = rows.iter().filter(|(_, found)| found.is_some()).map(|(name, _)| name.chars().count());
     let first = widths.max().unwrap_or(0).min(width.saturating_sub(NUMBERS + 19)).max(8);
     let heads =

@@ -1,8 +1,9 @@
 //! Paired comparison of models on the same patches: differences of metrics, their confidence intervals, and a permutation test.
 //!
 //! Patches of one photograph are not independent, so photographs are resampled (patients, if known): the models share the draws, and
-//! what makes a photograph hard for both cancels out. Repeats (seeds) of a model are averaged within a draw, so an interval says what
-//! other photographs would change, not what other seeds would.
+//! what makes a photograph hard for both cancels out. If a model has repeats (seeds), they are resampled as well, of each model by
+//! itself, and averaged: the interval then says what other photographs and other seeds would change (two-way or pigeonhole bootstrap:
+//! Owen 2007, "The pigeonhole bootstrap"). With one repeat it is about photographs only.
 
 mod permutation;
 mod quantile;
@@ -18,6 +19,7 @@ use self::values::{Prepared, averaged};
 use super::Interval;
 use super::bootstrap::percentile;
 use crate::base::Streams;
+use crate::base::random::Stream;
 use crate::data::patches::Label;
 
 /// Minimum number of resampled units with a positive for an interval.
@@ -129,27 +131,38 @@ impl CommonPatches {
     }
 }
 
-/// Metrics of a model, given by its repeats, on all patches and in `draws` bootstrap draws over units. Draws depend on `streams` only:
-/// all models of a comparison share them.
+/// Metrics of a model, given by its repeats, on all patches and in `draws` bootstrap draws over units and repeats. Draws of units depend
+/// on `streams` only: all models of a comparison share them. Draws of repeats depend on the model's `name` as well.
 ///
 /// # Panics
 /// If a repeat lacks rows: a defect of the caller.
 #[must_use]
-pub fn resample(patches: &CommonPatches, repeats: &[ModelScores], draws: u64, streams: &Streams) -> Resampled {
+pub fn resample(
+    patches: &CommonPatches,
+    name: &str,
+    repeats: &[ModelScores],
+    draws: u64,
+    streams: &Streams,
+) -> Resampled {
     let prepared: Vec<Prepared> = repeats.iter().map(|scores| Prepared::new(patches, scores)).collect();
     let units = patches.units();
-    let all = |times: &[u64]| averaged(prepared.iter().map(|one| one.values(times)));
+    let drawn = |stream: &mut Stream, count: usize| {
+        let mut times = vec![0u64; count];
+        for _ in 0..count {
+            times[stream.below(count as u64) as usize] += 1;
+        }
+        times
+    };
     let once = vec![1; units];
     let draw = |replicate: u64| {
-        let mut stream = streams.stream("bootstrap", replicate, &[]);
-        let mut times = vec![0u64; units];
-        for _ in 0..units {
-            times[stream.below(units as u64) as usize] += 1;
-        }
-        all(&times)
+        let times = drawn(&mut streams.stream("bootstrap", replicate, &[]), units);
+        let seeds = drawn(&mut streams.stream("repeats", replicate, name.as_bytes()), prepared.len());
+        averaged(
+            prepared.iter().zip(seeds).filter(|(_, seeds)| *seeds > 0).map(|(one, seeds)| (one.values(&times), seeds)),
+        )
     };
     Resampled {
-        estimate: all(&once),
+        estimate: averaged(prepared.iter().map(|one| (one.values(&once), 1))),
         repeats: prepared.iter().map(|one| one.values(&once)).collect(),
         draws: (0..draws).into_par_iter().map(draw).collect(),
     }

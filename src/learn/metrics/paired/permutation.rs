@@ -47,7 +47,7 @@ pub fn permutation(
     let difference = |swapped: &[bool]| -> Vec<Option<f64>> {
         averaged(pairs.iter().map(|pair| {
             let [first, second] = pair.values(swapped);
-            first.into_iter().zip(second).map(|(first, second)| Some(second? - first?)).collect()
+            (first.into_iter().zip(second).map(|(first, second)| Some(second? - first?)).collect(), 1)
         }))
     };
     let units = patches.units();

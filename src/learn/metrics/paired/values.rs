@@ -225,13 +225,14 @@ pub(super) fn assembled(rankings: &[ClassRanking], tally: TallySum, defined: &[D
     all
 }
 
-/// Mean of each metric over repeats; [`None`] if it is undefined in one of them.
-pub(super) fn averaged(repeats: impl Iterator<Item = Vec<Option<f64>>>) -> Vec<Option<f64>> {
-    let all: Vec<Vec<Option<f64>>> = repeats.collect();
-    let metrics = all.first().map_or(0, Vec::len);
+/// Mean of each metric over repeats, each with the number of times that it counts; [`None`] if it is undefined in one of them.
+pub(super) fn averaged(repeats: impl Iterator<Item = (Vec<Option<f64>>, u64)>) -> Vec<Option<f64>> {
+    let all: Vec<(Vec<Option<f64>>, u64)> = repeats.collect();
+    let metrics = all.first().map_or(0, |(values, _)| values.len());
+    let count: u64 = all.iter().map(|(_, times)| times).sum();
     let mean = |at: usize| {
-        let values: Option<Vec<f64>> = all.iter().map(|values| values[at]).collect();
-        values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        let values: Option<Vec<f64>> = all.iter().map(|(values, times)| Some(values[at]? * *times as f64)).collect();
+        values.map(|values| values.iter().sum::<f64>() / count as f64)
     };
     (0..metrics).map(mean).collect()
 }
