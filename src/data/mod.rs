@@ -32,6 +32,7 @@ pub mod orientation;
 pub mod patch_pixels;
 pub mod patches;
 pub mod pattern;
+pub mod photograph_table;
 pub mod photograph_units;
 pub mod photographs;
 pub mod pixel_counts;

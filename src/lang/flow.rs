@@ -28,7 +28,8 @@ use crate::base::Span;
 use crate::diag::{Diag, LabeledSpan};
 
 /// Types of outputs that a pipeline exists for.
-const GOALS: [&str; 8] = ["lesions", "thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
+const GOALS: [&str; 9] =
+    ["lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", "files"];
 
 /// What the other stages of a pipeline mean for one of them.
 #[derive(Clone, Debug, Default)]

@@ -22,7 +22,7 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
         () if signature.inputs.is_empty() => 0,
         () if gives(signature, &["photographs", "lesions", "patches", "embeddings"]) => 1,
         () if gives(signature, &["views", "model"]) => 2,
-        () if gives(signature, &["thresholds", "predictions", "maps", "scores", "spread"]) => 3,
+        () if gives(signature, &["thresholds", "predictions", "maps", "scores", "spread", "analysis"]) => 3,
         () => 4,
     };
     let names =

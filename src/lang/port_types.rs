@@ -7,7 +7,7 @@ pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 pub const PRETRAINED: &str = "weights";
 
 /// The types of ports.
-pub(super) const TYPES: [&str; 15] = [
+pub(super) const TYPES: [&str; 16] = [
     "photographs",
     "lesions",
     "patches",
@@ -20,6 +20,7 @@ pub(super) const TYPES: [&str; 15] = [
     "maps",
     "scores",
     "spread",
+    "analysis",
     "report",
     "files",
     "program",

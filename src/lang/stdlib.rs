@@ -45,6 +45,7 @@ modules![
     "stages/rebalance",
     "stages/relabel",
     "stages/report",
+    "stages/slice",
     "stages/split",
     "stages/spread",
     "stages/synthetic",

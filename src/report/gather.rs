@@ -10,7 +10,7 @@ use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
 use crate::data::table::Columns;
-use crate::learn::evaluation::{ExamplePatch, Scores};
+use crate::learn::evaluation::{ExamplePatch, Scores, Slices};
 use crate::learn::maps::Maps;
 use crate::learn::model::ModelInfo;
 use crate::learn::tuning::Thresholds;
@@ -48,6 +48,8 @@ pub enum ArtifactContent {
     Spread,
     /// Heat maps.
     Maps(Box<ShownMaps>),
+    /// An analysis of scores: the tables of the summary.
+    Analysis,
 }
 
 /// What a page shows of heat maps.
@@ -164,6 +166,16 @@ fn content(
     }
     if tree.get("spread.json").is_some() {
         return Ok(ArtifactContent::Spread);
+    }
+    if tree.get("slices.json").is_some() {
+        let slices: Slices = json(tree, "slices.json", objects)?;
+        let strata = || slices.classes.iter().flat_map(|class| &class.strata).map(|stratum| stratum.name.clone());
+        match slices.by.as_str() {
+            "photograph" => photographs.extend(strata()),
+            "patient" => patients.extend(strata()),
+            _ => {}
+        }
+        return Ok(ArtifactContent::Analysis);
     }
     if tree.get("thresholds.json").is_some() {
         return Ok(ArtifactContent::Thresholds(Box::new((

@@ -13,4 +13,5 @@ pub mod paired;
 pub mod predictions;
 mod reliability;
 pub mod scores;
+pub mod slices;
 pub mod training;

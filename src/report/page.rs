@@ -27,6 +27,7 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
         ("evaluation", "Evaluation", has(|content| matches!(content, ArtifactContent::Scores(_)))),
         ("comparison", "Paired comparison", !comparisons.is_empty()),
         ("maps", "Heat maps", has(|content| matches!(content, ArtifactContent::Maps(_)))),
+        ("analyses", "Analyses", has(|content| matches!(content, ArtifactContent::Analysis))),
         ("stages", "Stages", true),
         ("glossary", "Glossary", true),
     ];
@@ -59,6 +60,7 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
                     @if sections[4].2 { (evaluation::section(items, names, examples)) }
                     @if sections[5].2 { (paired::page::section(&comparisons)) }
                     @if sections[6].2 { (maps::section(items, names)) }
+                    @if sections[7].2 { (analyses(items)) }
                     (stages(items))
                     (glossary())
                 }
@@ -181,6 +183,19 @@ fn spreads(items: &[ReportItem]) -> Markup {
             }
         }
         p.hint { "Standard deviation across evaluations, with n − 1 in the denominator. The baseline is the mean over evaluations of the trivial classifier for each metric: chance, all positive, or all negative." }
+    }
+}
+
+/// Analyses of scores: slices and the like.
+fn analyses(items: &[ReportItem]) -> Markup {
+    html! {
+        h2 id="analyses" { "Analyses" }
+        @for item in items.iter().filter(|item| matches!(item.content, ArtifactContent::Analysis)) {
+            p { code { (item.name) } " " (code_words(&item.summary.headline)) }
+            @for table in &item.summary.tables {
+                div.panel { h3 { (table.title) } div.scroll { (plain(table)) } }
+            }
+        }
     }
 }
 

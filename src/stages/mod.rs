@@ -12,6 +12,7 @@ pub mod extract;
 pub mod files;
 pub mod filter_black;
 pub mod folder;
+mod given_scores;
 pub mod heat_map;
 pub mod idrid;
 mod inference;
@@ -23,6 +24,7 @@ pub mod preprocess;
 pub mod rebalance;
 pub mod relabel;
 pub mod report;
+pub mod slice;
 pub mod split;
 pub mod spread;
 pub mod synthetic;
@@ -56,6 +58,7 @@ pub fn registry() -> &'static [Implementation] {
         rebalance::REBALANCE,
         relabel::RELABEL,
         report::REPORT,
+        slice::SLICE,
         split::SPLIT,
         spread::SPREAD,
         synthetic::SYNTHETIC,

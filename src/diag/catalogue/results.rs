@@ -108,6 +108,16 @@ pub(super) const PAGES: &[Page] = &[
         "Use more photographs in the test set.",
     ),
     found(
+        "slice-limits",
+        "The limits of `slice` do not ascend, or are set for a measure that is text, each of which is a stratum.",
+        "Write numbers in ascending order: `limits 100 500 2000`. Leave `limits` out for `photograph`, `patient` and columns of text.",
+    ),
+    found(
+        "photograph-table",
+        "A table of facts about photographs cannot be read or joined: it has no column `photograph`, no column of the name asked for, a photograph twice, or none of the photographs of the data.",
+        "Write a CSV or Parquet file with one row for each photograph and its name, without the extension, in the column `photograph`.",
+    ),
+    found(
         "no-better-than-trivial",
         "A metric is no better than that of always predicting positive, or always predicting healthy.",
         "The trivial value is listed next to it. Report both.",

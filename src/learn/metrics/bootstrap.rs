@@ -180,6 +180,20 @@ pub(super) fn ratio_interval(parts: &[(u64, u64)], streams: &Streams) -> Option<
     interval(estimate, draws.collect::<Vec<_>>().into_iter())
 }
 
+/// Intervals of several metrics between 0 and 1 over `groups` groups. `of` has the metrics with each group repeated `times` times. How many
+/// groups they need is up to the caller.
+pub(super) fn intervals_of<const N: usize>(
+    groups: usize,
+    of: impl Fn(&[u64]) -> [Option<Sloped>; N] + Sync,
+    streams: &Streams,
+) -> [Option<Interval>; N] {
+    let studentised = |times: &[u64]| of(times).map(|found| found.map(|found| (found.value, found.error(times))));
+    let estimates: [Option<Studentised>; N] = studentised(&vec![1; groups]);
+    let draws = (0..REPLICATES).into_par_iter().map(|replicate| studentised(&drawn(groups, replicate, streams)));
+    let draws: Vec<[Option<Studentised>; N]> = draws.collect();
+    std::array::from_fn(|at| estimates[at].and_then(|of| interval(of, draws.iter().filter_map(|draw| draw[at]))))
+}
+
 /// Number of groups with a known positive of each class. `group` is the group of each row.
 #[must_use]
 pub fn positive_groups(scored: &LabelledScores, group: &[u32]) -> Vec<u64> {
@@ -312,7 +326,7 @@ fn interval((value, error): Studentised, draws: impl Iterator<Item = Studentised
 }
 
 /// Linear interpolation between order statistics (numpy's default).
-pub(super) fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub(in crate::learn) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let below = sorted[at as usize];
     let above = sorted[(at as usize + 1).min(sorted.len() - 1)];

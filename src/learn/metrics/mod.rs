@@ -10,12 +10,14 @@ mod cooccurrence;
 pub mod paired;
 mod ranking;
 mod reliability;
+mod slices;
 mod slopes;
 mod strata;
 mod thresholded;
 mod within;
 
 pub use baselines::{Baseline, Baselines, baselines};
+pub(in crate::learn) use bootstrap::percentile;
 pub use bootstrap::{
     DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals, intervals_over_folds, positive_groups,
 };
@@ -24,6 +26,7 @@ pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
 };
 pub use reliability::{BINS, ClassReliability, ReliabilityBin, reliability};
+pub use slices::{Estimate, SliceMetrics, SliceRow, slice_metrics};
 pub use strata::{RecallBand, RecallCounts, Stratum, area_bands, distance_bands, recall_by};
 pub use thresholded::{ClassMetrics, ConfusionCounts, Mean, ThresholdMetrics, ZeroDivision, at};
 pub use within::{WithinPhotograph, within_photograph};

@@ -95,6 +95,43 @@ impl Sloped {
         Some(Self { value, slopes })
     }
 
+    /// Area under the ROC curve with each group repeated `times` times; [`None`] without positives or without negatives.
+    ///
+    /// It is the number of pairs of a positive and a lower negative, ties counting half, over the number of pairs. A negative is in as many
+    /// of these as there are positives above it, a positive in as many as there are negatives below it: all less those above.
+    pub(super) fn auroc(rows: &Sorted, times: &[u64]) -> Option<Self> {
+        let mut slopes = vec![0.0; times.len()];
+        let mut own = vec![(0u64, 0u64); times.len()];
+        let (mut positives, mut negatives, mut pairs) = (0u64, 0u64, 0.0);
+        for tied in rows.chunk_by(|row, _| !row.2) {
+            let (mut here, mut absent) = (0u64, 0u64);
+            for &(group, present, _) in tied {
+                *(if present { &mut here } else { &mut absent }) += times[group as usize];
+            }
+            let above = positives as f64 + here as f64 / 2.0;
+            let not_below = negatives as f64 + absent as f64 / 2.0;
+            for &(group, present, _) in tied {
+                let (positives, negatives) = &mut own[group as usize];
+                *(if present { positives } else { negatives }) += 1;
+                slopes[group as usize] += if present { -not_below } else { above };
+            }
+            pairs += absent as f64 * above;
+            positives += here;
+            negatives += absent;
+        }
+        if positives == 0 || negatives == 0 {
+            return None;
+        }
+        let (positives, negatives) = (positives as f64, negatives as f64);
+        let value = pairs / (positives * negatives);
+        for (slope, &(present, absent)) in slopes.iter_mut().zip(&own) {
+            let (present, absent) = (present as f64, absent as f64);
+            let gained = *slope + negatives * present;
+            *slope = (gained - value * (negatives * present + positives * absent)) / (positives * negatives);
+        }
+        Some(Self { value, slopes })
+    }
+
     /// Standard error by the infinitesimal jackknife over groups, with the factor n / (n - 1) of a variance.
     pub(super) fn error(&self, times: &[u64]) -> f64 {
         let n = times.iter().sum::<u64>() as f64;
@@ -142,6 +179,8 @@ mod tests {
         for times in [[1, 1, 1], [2, 1, 3]] {
             let ap = |times: &[u64]| Sloped::average_precision(&rows(), times).expect("positives");
             near(ap(&times), differences(|times| ap(times).value, times));
+            let auroc = |times: &[u64]| Sloped::auroc(&rows(), times).expect("positives and negatives");
+            near(auroc(&times), differences(|times| auroc(times).value, times));
             let counts = |tp, fp, fal| ConfusionCounts {
                 true_positives: tp,
                 false_positives: fp,
@@ -160,6 +199,10 @@ mod tests {
         // Of group 1: absent, present, absent.
         assert!((found.value - 0.5).abs() < 1e-12);
         assert_eq!(Sloped::average_precision(&vec![(0, false, true)], &[1]), None);
+        // Of group 1, by scores: absent, present, absent.
+        let auroc = Sloped::auroc(&rows(), &[0, 1, 0]).expect("a positive and negatives");
+        assert!((auroc.value - 0.5).abs() < 1e-12, "{auroc:?}");
+        assert_eq!(Sloped::auroc(&rows(), &[0, 0, 0]), None);
         assert!(Sloped::mean(&[None, Some(found.clone())]).is_some_and(|mean| mean == found));
     }
 

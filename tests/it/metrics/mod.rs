@@ -7,5 +7,7 @@ pub(crate) mod fixture;
 mod invariants;
 mod pages;
 mod paired;
+mod sets;
+mod slices;
 mod table;
 mod thresholds;

@@ -1,0 +1,179 @@
+//! A user's table of facts about photographs: one column of a CSV or Parquet file, by the column `photograph`. Knows nothing of what the
+//! column means.
+
+use std::collections::BTreeMap;
+
+use super::csv::records;
+use super::table::{Column, Columns, TableError};
+use crate::base::figure::counted;
+use crate::stage::StageError;
+use crate::store::{Objects, Tree};
+
+/// Column that names the photographs.
+const PHOTOGRAPH: &str = "photograph";
+
+/// Value of one column for each photograph; [`None`] if it is empty.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PhotographFact {
+    /// Numbers.
+    Numbers(BTreeMap<String, Option<f64>>),
+    /// Texts.
+    Texts(BTreeMap<String, Option<String>>),
+}
+
+impl PhotographFact {
+    /// Reads a column of the table in a tree, which must be its only file.
+    ///
+    /// # Errors
+    /// `photograph-table`; store errors.
+    pub fn find(tree: &Tree, column: &str, objects: &Objects) -> Result<Self, StageError> {
+        let mut files = tree.entries.iter();
+        let (Some((name, entry)), None) = (files.next(), files.next()) else {
+            let count = counted(tree.entries.len() as u64, "file", "files");
+            return Err(wrong(format!("expected one table, found {count}")).hint("name the file at `path` of `files`"));
+        };
+        Self::read(name, &objects.read(entry)?, column)
+    }
+
+    /// Reads a column; the extension of `name` distinguishes Parquet from CSV.
+    ///
+    /// # Errors
+    /// `photograph-table`.
+    pub fn read(name: &str, bytes: &[u8], column: &str) -> Result<Self, StageError> {
+        let is_csv = name.rsplit_once('.').is_none_or(|(_, ending)| !ending.eq_ignore_ascii_case("parquet"));
+        let cells = if is_csv { from_csv(bytes, column) } else { from_parquet(bytes, column) };
+        let (photographs, cells) = cells.map_err(|text| wrong(format!("`{name}`: {text}")))?;
+        let mut all = BTreeMap::new();
+        for (photograph, cell) in photographs.into_iter().zip(cells) {
+            if let Some(photograph) = all.insert(photograph.clone(), cell).map(|_| photograph) {
+                let text = format!("`{name}`: photograph `{photograph}` occurs twice");
+                return Err(wrong(text).hint("keep one row for each photograph"));
+            }
+        }
+        let number = |text: &String| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        if all.values().flatten().all(|text| number(text).is_some()) {
+            let numbers = all.into_iter().map(|(name, text)| (name, text.as_ref().and_then(number)));
+            return Ok(Self::Numbers(numbers.collect()));
+        }
+        Ok(Self::Texts(all))
+    }
+
+    /// Whether it has a row for a photograph.
+    #[must_use]
+    pub fn has(&self, photograph: &str) -> bool {
+        match self {
+            Self::Numbers(values) => values.contains_key(photograph),
+            Self::Texts(values) => values.contains_key(photograph),
+        }
+    }
+}
+
+/// Names of photographs, and the text of a cell of each; [`None`] if the cell is empty.
+type TextCells = (Vec<String>, Vec<Option<String>>);
+
+fn from_csv(bytes: &[u8], column: &str) -> Result<TextCells, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let mut records = records(text)?.into_iter();
+    let heads = records.next().ok_or_else(|| "it is empty".to_owned())?.cells;
+    let heads: Vec<String> = heads.iter().map(|head| head.trim().to_owned()).collect();
+    let [photograph, wanted] = [place(&heads, PHOTOGRAPH)?, place(&heads, column)?];
+    let (mut photographs, mut cells) = (Vec::new(), Vec::new());
+    for record in records {
+        let (here, there) = (record.cells.len(), heads.len());
+        if here != there {
+            return Err(format!("line {} has {here} cells, the header {there}", record.line));
+        }
+        photographs.push(record.cells[photograph].clone());
+        cells.push(Some(record.cells[wanted].trim().to_owned()).filter(|cell| !cell.is_empty()));
+    }
+    Ok((photographs, cells))
+}
+
+/// Place of the column with a name.
+fn place(heads: &[String], name: &str) -> Result<usize, String> {
+    let mut found = heads.iter().enumerate().filter(|(_, head)| *head == name);
+    match (found.next(), found.next()) {
+        (Some((at, _)), None) => Ok(at),
+        (Some(_), Some(_)) => Err(format!("two columns are named `{name}`")),
+        (None, _) => {
+            let there: Vec<String> = heads.iter().map(|head| format!("`{head}`")).collect();
+            Err(format!("column `{name}` is missing; its columns are {}", there.join(", ")))
+        }
+    }
+}
+
+fn from_parquet(bytes: &[u8], column: &str) -> Result<TextCells, String> {
+    let table = Columns::from_parquet_only(bytes, &|name| name == PHOTOGRAPH || name == column);
+    let table = table.map_err(|error| match error {
+        TableError::Type(name) => format!("column `{name}` has an unsupported type; write numbers or text"),
+        other => other.to_string(),
+    })?;
+    let texts = |name: &str| {
+        let column = table.get(name).ok_or_else(|| format!("column `{name}` is missing"))?;
+        cells_as_text(column).ok_or_else(|| format!("column `{name}` is neither numbers nor text"))
+    };
+    let photographs: Option<Vec<String>> = texts(PHOTOGRAPH)?.into_iter().collect();
+    Ok((photographs.ok_or_else(|| format!("column `{PHOTOGRAPH}` has a null"))?, texts(column)?))
+}
+
+fn cells_as_text(column: &Column) -> Option<Vec<Option<String>>> {
+    fn each<T: ToString>(values: &[Option<T>]) -> Vec<Option<String>> {
+        values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect()
+    }
+    // NaN is how pandas writes a missing number.
+    let known = |value: &Option<f64>| value.filter(|value| !value.is_nan());
+    Some(match column {
+        Column::Int(values) => each(values),
+        Column::Count(values) => each(values),
+        Column::Real(values) => each(&values.iter().map(known).collect::<Vec<_>>()),
+        Column::Single(values) => each(&values.iter().map(|value| known(&value.map(f64::from))).collect::<Vec<_>>()),
+        Column::Bool(values) => each(values),
+        Column::Text(values) => each(values),
+        Column::Counts(_) => return None,
+    })
+}
+
+fn wrong(text: String) -> StageError {
+    StageError::input("photograph-table", text)
+        .hint("write a row for each photograph, with its name without the extension in the column `photograph`")
+        .field("table")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, column: &str) -> Result<PhotographFact, String> {
+        PhotographFact::read("facts.csv", text.as_bytes(), column).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_column_is_numbers_if_all_its_cells_are() {
+        let text = "photograph,camera,age\na,Canon,40\nb,,\nc,Topcon,38.5\n";
+        let texts = [("a", Some("Canon")), ("b", None), ("c", Some("Topcon"))];
+        let texts = texts.map(|(name, cell)| (name.to_owned(), cell.map(str::to_owned)));
+        assert_eq!(read(text, "camera"), Ok(PhotographFact::Texts(texts.into())));
+        let numbers = [("a", Some(40.0)), ("b", None), ("c", Some(38.5))].map(|(name, cell)| (name.to_owned(), cell));
+        assert_eq!(read(text, "age"), Ok(PhotographFact::Numbers(numbers.clone().into())));
+        let column = |values: Vec<Option<f64>>| Column::Real(values);
+        let mut table = Columns::default();
+        table.push("photograph", Column::Text(["a", "b", "c"].map(|name| Some(name.to_owned())).to_vec()));
+        table.push("age", column(vec![Some(40.0), Some(f64::NAN), Some(38.5)]));
+        let bytes = table.to_parquet().expect("a table");
+        let found = PhotographFact::read("facts.parquet", &bytes, "age").expect("readable");
+        assert_eq!(found, PhotographFact::Numbers(numbers.into()));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_joined_is_refused() {
+        let refused = |text: &str, words: &str| {
+            let error = read(text, "camera").expect_err("it cannot be joined");
+            assert!(error.contains(words), "{error}");
+        };
+        refused("", "it is empty");
+        refused("photograph,kind\na,1\n", "column `camera` is missing; its columns are `photograph`, `kind`");
+        refused("name,camera\na,1\n", "column `photograph` is missing");
+        refused("photograph,camera\na,1\na,2\n", "photograph `a` occurs twice");
+        refused("photograph,camera\na\n", "line 2 has 1 cells");
+    }
+}
