@@ -1,4 +1,5 @@
-//! Images of an artifact: contact sheets of patch sets, galleries of photographs, overlays of heat maps, written next to the results.
+//! Images of an artifact: contact sheets of patch sets and of suspicious labels, galleries of photographs, overlays of heat maps, written
+//! next to the results.
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +40,15 @@ fn picture(ty: &str, tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, F
         "patches" | "views" => Ok(contact_sheet::sheet(&PatchSet::read(tree, objects)?, objects, ACROSS)?),
         "photographs" => Ok(gallery::gallery(tree, objects, PHOTOGRAPHS)?),
         "maps" => overlays(tree, objects),
+        "analysis" => sheet_of_suspects(tree, objects),
         _ => Ok(None),
     }
+}
+
+/// The stored sheet of suspicious labels, if it is such an analysis.
+fn sheet_of_suspects(tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, Failure> {
+    let Some(png) = objects.read_in(tree, "sheet.png")? else { return Ok(None) };
+    Ok(Some(Canvas::of_png(&png).map_err(StageError::Bug)?))
 }
 
 /// The overlays of the photographs with the highest scores.

@@ -21,6 +21,15 @@ impl Canvas {
         Self { width, height, pixels: colour.repeat(width * height) }
     }
 
+    /// The image in a PNG.
+    ///
+    /// # Errors
+    /// If the bytes are not a PNG.
+    pub fn of_png(bytes: &[u8]) -> Result<Self, String> {
+        let (pixels, (width, height)) = pixels(bytes)?;
+        Ok(Self { width, height, pixels })
+    }
+
     /// Width, px.
     #[must_use]
     pub const fn width(&self) -> usize {

@@ -29,6 +29,7 @@ pub mod lesions;
 pub mod mask;
 pub mod name_normalisation;
 pub mod orientation;
+pub mod patch_picture;
 pub mod patch_pixels;
 pub mod patches;
 pub mod pattern;

@@ -5,6 +5,7 @@ mod embeddings;
 mod encoders;
 mod initial;
 mod lineage;
+mod memorised;
 mod names;
 mod orientations;
 mod scorers;

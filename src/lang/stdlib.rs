@@ -48,6 +48,7 @@ modules![
     "stages/slice",
     "stages/split",
     "stages/spread",
+    "stages/suspects",
     "stages/synthetic",
     "stages/threshold-tune",
     "stages/train",

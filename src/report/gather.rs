@@ -10,7 +10,7 @@ use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
 use crate::data::table::Columns;
-use crate::learn::evaluation::{ExamplePatch, Scores, Slices};
+use crate::learn::evaluation::{ExamplePatch, PicturedSuspect, Scores, Slices, Suspects};
 use crate::learn::maps::Maps;
 use crate::learn::model::ModelInfo;
 use crate::learn::tuning::Thresholds;
@@ -48,8 +48,17 @@ pub enum ArtifactContent {
     Spread,
     /// Heat maps.
     Maps(Box<ShownMaps>),
-    /// An analysis of scores: the tables of the summary.
-    Analysis,
+    /// An analysis of scores: the tables of the summary, and pictures of suspicious labels.
+    Analysis(Box<ShownSuspects>),
+}
+
+/// Pictures of suspicious labels, with their PNGs; empty for other analyses.
+#[derive(Default)]
+pub struct ShownSuspects {
+    /// Lesion classes.
+    pub classes: Vec<String>,
+    /// Suspects by class, label and rank.
+    pub suspects: Vec<(PicturedSuspect, Vec<u8>)>,
 }
 
 /// What a page shows of heat maps.
@@ -167,6 +176,18 @@ fn content(
     if tree.get("spread.json").is_some() {
         return Ok(ArtifactContent::Spread);
     }
+    if tree.get("suspects.json").is_some() {
+        let table = table(tree, "suspects.parquet", objects)?;
+        photographs.extend(table.texts("photograph").map_err(bug)?.iter().flatten().cloned());
+        patients.extend(table.texts("patient").map_err(bug)?.iter().flatten().cloned());
+        let Suspects { classes, pictured, .. } = json(tree, "suspects.json", objects)?;
+        let suspects = pictured.into_iter().map(|suspect| {
+            let png = read(tree, &suspect.file, objects)?;
+            Ok((suspect, png))
+        });
+        let suspects = suspects.collect::<Result<_, StageError>>()?;
+        return Ok(ArtifactContent::Analysis(Box::new(ShownSuspects { classes, suspects })));
+    }
     if tree.get("slices.json").is_some() {
         let slices: Slices = json(tree, "slices.json", objects)?;
         let strata = || slices.classes.iter().flat_map(|class| &class.strata).map(|stratum| stratum.name.clone());
@@ -175,7 +196,7 @@ fn content(
             "patient" => patients.extend(strata()),
             _ => {}
         }
-        return Ok(ArtifactContent::Analysis);
+        return Ok(ArtifactContent::Analysis(Box::default()));
     }
     if tree.get("thresholds.json").is_some() {
         return Ok(ArtifactContent::Thresholds(Box::new((

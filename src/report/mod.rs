@@ -1,5 +1,6 @@
 //! Results as people see them: tables of metrics, charts, pages. Knows the content of artifacts, but no stage and no key.
 
+mod analyses;
 pub mod brief;
 pub mod chart;
 pub mod comparison;
@@ -14,4 +15,5 @@ pub mod predictions;
 mod reliability;
 pub mod scores;
 pub mod slices;
+pub mod suspects;
 pub mod training;

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::gather::{ArtifactContent, PatchSetCounts, ReportItem};
 use super::html::{code_words, plain};
-use super::{evaluation, maps, paired, training};
+use super::{analyses, evaluation, maps, paired, training};
 use crate::base::figure::{counted, thousands};
 use crate::report::chart::{Stack, stacks};
 use crate::stage::StageSettings;
@@ -27,7 +27,7 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
         ("evaluation", "Evaluation", has(|content| matches!(content, ArtifactContent::Scores(_)))),
         ("comparison", "Paired comparison", !comparisons.is_empty()),
         ("maps", "Heat maps", has(|content| matches!(content, ArtifactContent::Maps(_)))),
-        ("analyses", "Analyses", has(|content| matches!(content, ArtifactContent::Analysis))),
+        ("analyses", "Analyses", has(|content| matches!(content, ArtifactContent::Analysis(_)))),
         ("stages", "Stages", true),
         ("glossary", "Glossary", true),
     ];
@@ -60,7 +60,7 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
                     @if sections[4].2 { (evaluation::section(items, names, examples)) }
                     @if sections[5].2 { (paired::page::section(&comparisons)) }
                     @if sections[6].2 { (maps::section(items, names)) }
-                    @if sections[7].2 { (analyses(items)) }
+                    @if sections[7].2 { (analyses::section(items, names, examples)) }
                     (stages(items))
                     (glossary())
                 }
@@ -183,19 +183,6 @@ fn spreads(items: &[ReportItem]) -> Markup {
             }
         }
         p.hint { "Standard deviation across evaluations, with n − 1 in the denominator. The baseline is the mean over evaluations of the trivial classifier for each metric: chance, all positive, or all negative." }
-    }
-}
-
-/// Analyses of scores: slices and the like.
-fn analyses(items: &[ReportItem]) -> Markup {
-    html! {
-        h2 id="analyses" { "Analyses" }
-        @for item in items.iter().filter(|item| matches!(item.content, ArtifactContent::Analysis)) {
-            p { code { (item.name) } " " (code_words(&item.summary.headline)) }
-            @for table in &item.summary.tables {
-                div.panel { h3 { (table.title) } div.scroll { (plain(table)) } }
-            }
-        }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod report;
 pub mod slice;
 pub mod split;
 pub mod spread;
+pub mod suspects;
 pub mod synthetic;
 pub mod threshold_tune;
 pub mod train;
@@ -61,6 +62,7 @@ pub fn registry() -> &'static [Implementation] {
         slice::SLICE,
         split::SPLIT,
         spread::SPREAD,
+        suspects::SUSPECTS,
         synthetic::SYNTHETIC,
         threshold_tune::THRESHOLD_TUNE,
         train::TRAIN,

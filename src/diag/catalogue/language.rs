@@ -278,6 +278,12 @@ pub(super) const PAGES: &[Page] = &[
         "Evaluate on the test set, once. To compare experiments on the validation set, use the metrics of `train`.",
     ),
     page(
+        "memorised-labels",
+        "Labels are checked by the scores of a model that was trained on them. It has memorised some of them, right or wrong, so wrong labels look right.",
+        "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }\npredict guesses { model a; data folds.train }\nsuspects doubtful { predictions guesses; data folds.train }",
+        "Use scores by models that were not trained on the patches: those of `pool` for all patches, or of the test set.",
+    ),
+    page(
         "stacked-embeddings",
         "A network is trained on patches whose photographs were encoded by a network that was trained on the same photographs. It has seen their labels, so it describes them better than photographs that it has not seen. The second network learns to rely on that, and is worse on new photographs than on its training set.",
         "network whole-too {\n    input whole\n    parallel join=concat { branch { shallow-cnn to=features }; branch from=whole { linear seen out=8 } }\n    linear fc\n}\npipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundus }\n    split folds { from patches }\n    train first { data folds.train; valid folds.valid; network shallow-cnn }\n    encode described { from fundus; init first; network shallow-cnn to=features }\n    join fitted { patches folds.train; embeddings described; as whole }\n    join chosen { patches folds.valid; embeddings described; as whole }\n    train second { data fitted; valid chosen; network whole-too }\n    threshold-tune cuts { model second; data chosen }\n}",

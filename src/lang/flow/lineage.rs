@@ -100,6 +100,8 @@ impl DraftGraph<'_> {
                         let patches = given.is_some_and(|out| out.ty != "photographs");
                         if patches && !draft.signature.metrics.is_empty() {
                             diags.extend(self.judged_by_its_own(stage, place, tested, &unscored, lineages));
+                        } else if patches && draft.signature.input(&input.port).is_some_and(|port| port.unseen) {
+                            diags.extend(self.memorised(stage, place, tested, &unscored, lineages));
                         }
                         continue;
                     };

@@ -105,6 +105,7 @@ impl<'a> Lowerer<'a> {
                 refuses: Vec::new(),
                 names: None,
                 purpose: PortPurpose::Content,
+                unseen: false,
                 doc: String::new(),
                 span: out.span,
             };

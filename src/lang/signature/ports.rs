@@ -39,6 +39,8 @@ pub struct InPort {
     pub names: Option<String>,
     /// What its patches are for.
     pub purpose: PortPurpose,
+    /// Whether its patches should be unseen by the models whose scores the stage gets; a stage with metrics refuses others anyway.
+    pub unseen: bool,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -152,7 +154,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    let props = ["type", "many", "least", "optional", "excludes", "sides", "annotates"];
+    let props = ["type", "many", "least", "optional", "excludes", "sides", "annotates", "unseen"];
     known(node, &props, &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
@@ -173,6 +175,7 @@ pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
             [.., true] => PortPurpose::Annotations,
             _ => PortPurpose::Content,
         },
+        unseen: flag(node, "unseen").unwrap_or(false),
         doc: doc(node),
         span: node.head,
     }

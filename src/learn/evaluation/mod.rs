@@ -4,11 +4,13 @@
 mod examples;
 mod predicted;
 mod slices;
+mod suspects;
 mod tables;
 
 pub use examples::{ExampleKind, ExamplePatch, PER_KIND, examples};
 pub use predicted::{ClassPredictions, PhotographPredictions, of_classes, of_photographs, photographs};
 pub use slices::{ClassSlices, SliceCuts, SliceValues, SlicedSet, Slices, StratumSlice};
+pub use suspects::{PicturedSuspect, Suspect, SuspectKind, Suspects, suspect_table, suspects};
 pub use tables::{curves, predictions, reliability_bins};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScoredSet;
 use crate::base::Streams;
-use crate::base::figure::thousands;
+use crate::base::figure::{RealStyle, thousands};
 use crate::data::table::{Column, Columns};
 use crate::learn::metrics::{Estimate, Interval, SliceMetrics, SliceRow, known, percentile, slice_metrics};
 
@@ -215,8 +215,10 @@ fn short(limit: f64) -> String {
         let sign = if limit < 0.0 { "-" } else { "" };
         return format!("{sign}{}", thousands(limit.abs() as u64));
     }
-    let text = if limit.abs() >= 10.0 { format!("{limit:.1}") } else { format!("{limit:.3}") };
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    if limit.abs() >= 10.0 {
+        return RealStyle::Decimals(1).text(limit);
+    }
+    format!("{limit:.3}")
 }
 
 impl Slices {
@@ -284,6 +286,6 @@ mod tests {
         let names: Vec<String> = between(&[0.5, 12.25, 1300.0]).into_iter().map(|stratum| stratum.name).collect();
         assert_eq!(names, ["below 0.500", "0.500 to 12.2", "12.2 to 1,300", "1,300 and more"]);
         assert_eq!(between(&[])[0].name, "all");
-        assert_eq!(short(-3.0), "-3");
+        assert_eq!([-3.0, 3513.75, -0.5].map(short), ["-3", "3,513.8", "-0.500"]);
     }
 }

@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 37] = [
+const STAGES: [&str; 38] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -40,6 +40,7 @@ const STAGES: [&str; 37] = [
     "spread @table { of @scores @plain }",
     "pool @pooled { of @scores @plain; data @folds.test }",
     "slice @sliced { predictions @pooled; data @folds.test; by lesion-distance }",
+    "suspects @doubtful { predictions @pooled; data @folds.test; masks @fundus }",
     "encode @described { from @fundus; init @imagenet; network resnet18 to=layer3; side 256 }",
     "combine @combined { of @described }",
     "join @joined { patches @folds.test; embeddings @described; as whole; control other }",

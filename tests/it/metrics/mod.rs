@@ -9,5 +9,6 @@ mod pages;
 mod paired;
 mod sets;
 mod slices;
+mod suspects;
 mod table;
 mod thresholds;
