@@ -115,6 +115,9 @@ pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) 
                 (recall(scores, |at| &at.recall_by_distance, "Recall by distance from the patch centre", "distance from the patch centre to the nearest lesion pixel"))
             }
             (super::reliability::section(scores))
+            @if let Some(table) = super::whole::table(scores) {
+                div.panel { h3 { (table.title) } div.scroll { (plain(&table)) } }
+            }
             (co_occurrence(scores))
             (gallery(evaluation, names, examples))
         }

@@ -17,3 +17,4 @@ pub mod scores;
 pub mod slices;
 pub mod suspects;
 pub mod training;
+pub mod whole;

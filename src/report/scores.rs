@@ -1,5 +1,6 @@
 //! Headline, tables and warnings of an evaluation, for the terminal and for the page alike.
 
+use super::whole;
 use crate::base::figure::{counted, metric, per_class, thousands};
 use crate::learn::evaluation::{OperatingPoint, Scores};
 use crate::learn::metrics::{
@@ -32,6 +33,7 @@ pub fn summary(scores: &Scores) -> Summary {
     }
     tables.extend(within_photograph(scores));
     tables.extend(calibration(scores));
+    tables.extend(whole::table(scores));
     tables.push(recall(
         scores,
         |at| &at.recall_by_area,
@@ -45,6 +47,7 @@ pub fn summary(scores: &Scores) -> Summary {
         found.warnings.insert(0, Warning { code: "diagnosis".to_owned(), text: DIAGNOSIS.to_owned() });
     } else {
         found.metrics = spread(std::slice::from_ref(scores)).means();
+        found.metrics.extend(whole::metrics(scores));
     }
     found
 }
@@ -409,6 +412,8 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
     if let Some(text) = without_interval(scores) {
         warn("few-groups", text);
     }
+    warnings.extend(whole::few(scores));
+    let mut warn = |code: &str, text: String| warnings.push(Warning { code: code.to_owned(), text });
     let dropped = scores.intervals.as_ref().map(|intervals| (intervals, intervals.dropped.mean_average_precision));
     if let Some((intervals, dropped)) = dropped.filter(|(intervals, _)| intervals.mean_average_precision.is_none())
         && scores.mean_average_precision.value.is_some()

@@ -3,6 +3,7 @@
 
 use super::inference;
 use super::threshold_tune::{check_scored, natural, scored};
+use super::whole::{FILE, whole};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
@@ -17,7 +18,7 @@ use crate::learn::thresholds::Criterion;
 use crate::learn::tuning::Thresholds;
 use crate::report::scores::{DIAGNOSIS, summary};
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Tolerance, Warning, Work};
-use crate::store::{Objects, Tree};
+use crate::store::{Entry, Objects, Tree};
 
 /// The implementation.
 pub const EVAL: Implementation = Implementation {
@@ -57,7 +58,13 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         scores.calibration = Some(judged.reliability(&ctx.streams));
     }
     scores.diagnosis = ctx.params.flag("diagnosis")?;
+    let whole = whole(ctx, &judged, &vec![0; judged.scored.rows()])?;
+    let (whole, table) = whole.unzip();
+    scores.whole = whole;
     let mut outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
+    if let (Some(table), Some(tree)) = (table, outcome.outputs.get_mut("out")) {
+        tree.insert(FILE, put(table, scores.diagnosis, ctx.objects)?);
+    }
     outcome.summary.warnings.extend(inference::other_scale(ctx, &set)?);
     Ok(Outcome { target, ..outcome })
 }
@@ -91,12 +98,7 @@ pub fn evaluated(
     let mut tree = Tree::default();
     let json = serde_json::to_vec_pretty(scores).map_err(|error| bug(&error))?;
     tree.insert("scores.json", objects.put(&json)?);
-    let put = |mut table: Columns| {
-        if scores.diagnosis {
-            table.push("diagnosis", Column::Bool(vec![Some(true); table.rows()]));
-        }
-        Ok::<_, StageError>(objects.put(&table.to_parquet().map_err(|error| bug(&error))?)?)
-    };
+    let put = |table: Columns| put(table, scores.diagnosis, objects);
     tree.insert("predictions.parquet", put(predictions(judged, tuned))?);
     tree.insert("curves.parquet", put(curves(&judged.scored, &judged.set.info.classes))?);
     if let Some(found) = &scores.calibration {
@@ -112,6 +114,14 @@ pub fn evaluated(
     let mut summary = summary(scores);
     summary.warnings.extend(criterion.and_then(|criterion| lowered(scores, criterion)));
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// Stores a table, with a column that marks a diagnosis.
+fn put(mut table: Columns, is_diagnosis: bool, objects: &Objects) -> Result<Entry, StageError> {
+    if is_diagnosis {
+        table.push("diagnosis", Column::Bool(vec![Some(true); table.rows()]));
+    }
+    Ok(objects.put(&table.to_parquet().map_err(|error| StageError::Bug(error.to_string()))?)?)
 }
 
 /// Decrease of a mean metric by tuned thresholds below which nothing is reported.

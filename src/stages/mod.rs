@@ -32,6 +32,7 @@ pub mod synthetic;
 pub mod threshold_tune;
 pub mod train;
 pub mod weights;
+mod whole;
 
 use crate::stage::Implementation;
 

@@ -5,6 +5,7 @@ mod folds;
 use self::folds::{PooledFolds, pooled};
 use super::eval::{show, zero_division};
 use super::threshold_tune::{natural, not_empty};
+use super::whole::{FILE, whole};
 use crate::data::patches::PatchSet;
 use crate::data::table::{Column, Columns};
 use crate::learn::evaluation::{ExamplePatch, HALF, ScoredSet, Scores, curves, evaluate, examples, predictions};
@@ -35,12 +36,18 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let folds = pooled(&set, ctx.inputs.many("of"), ctx.objects)?;
     let zero = zero_division(ctx.params)?;
     let raw = ScoredSet::of_scores(&set, folds.scores.clone());
-    let scores = scores(&raw, &folds, zero, ctx);
+    let mut scores = scores(&raw, &folds, zero, ctx);
+    let whole = whole(ctx, &raw, &folds.fold)?;
+    let (whole, whole_table) = whole.unzip();
+    scores.whole = whole;
     let bug = |error: &dyn std::fmt::Display| StageError::Bug(error.to_string());
     let mut tree = Tree::default();
     tree.insert("scores.json", ctx.objects.put(&serde_json::to_vec_pretty(&scores).map_err(|error| bug(&error))?)?);
     let table = table(&raw, &folds).to_parquet().map_err(|error| bug(&error))?;
     tree.insert("predictions.parquet", ctx.objects.put(&table)?);
+    if let Some(table) = whole_table {
+        tree.insert(FILE, ctx.objects.put(&table.to_parquet().map_err(|error| bug(&error))?)?);
+    }
     let table = curves(&ranks(&raw.scored, &folds), &set.info.classes).to_parquet().map_err(|error| bug(&error))?;
     tree.insert("curves.parquet", ctx.objects.put(&table)?);
     let chosen = chosen(&set, &raw, &folds);

@@ -6,12 +6,17 @@ mod predicted;
 mod slices;
 mod suspects;
 mod tables;
+mod whole;
 
 pub use examples::{ExampleKind, ExamplePatch, PER_KIND, examples};
 pub use predicted::{ClassPredictions, PhotographPredictions, of_classes, of_photographs, photographs};
 pub use slices::{ClassSlices, SliceCuts, SliceValues, SlicedSet, Slices, StratumSlice};
 pub use suspects::{PicturedSuspect, Suspect, SuspectKind, Suspects, suspect_table, suspects};
 pub use tables::{curves, predictions, reliability_bins};
+pub use whole::{
+    PatchesToScore, ScoredWhole, WholeClass, WholeRule, WholeScores, WholeUnit, scored_wholes, whole_scores,
+    whole_table,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -193,6 +198,9 @@ pub struct Scores {
     /// Reliability of the scores of each class, if asked for; null for a class without known labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Vec<Option<ClassReliability>>>,
+    /// Evaluation of whole photographs or patients, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<WholeScores>,
     /// Whether it is a diagnosis: its patches may be those that the model was trained on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagnosis: bool,
@@ -254,6 +262,7 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
         intervals: intervals(scored, &groups, &thresholds, zero, streams),
         within_photograph: None,
         calibration: None,
+        whole: None,
         diagnosis: false,
     }
 }

@@ -12,3 +12,4 @@ mod slices;
 mod suspects;
 mod table;
 mod thresholds;
+mod whole;
