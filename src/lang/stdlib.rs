@@ -34,6 +34,7 @@ modules![
     "stages/files",
     "stages/filter-black",
     "stages/folder",
+    "stages/froc",
     "stages/heat-map",
     "stages/idrid",
     "stages/join",

@@ -10,6 +10,7 @@ pub mod fit;
 pub mod gpu;
 pub mod kernels;
 mod last_used;
+pub mod lesion_level;
 pub mod loader;
 pub mod loss;
 pub mod maps;

@@ -188,6 +188,9 @@ fn content(
         let suspects = suspects.collect::<Result<_, StageError>>()?;
         return Ok(ArtifactContent::Analysis(Box::new(ShownSuspects { classes, suspects })));
     }
+    if tree.get("froc.json").is_some() {
+        return Ok(ArtifactContent::Analysis(Box::default()));
+    }
     if tree.get("slices.json").is_some() {
         let slices: Slices = json(tree, "slices.json", objects)?;
         let strata = || slices.classes.iter().flat_map(|class| &class.strata).map(|stratum| stratum.name.clone());

@@ -5,6 +5,7 @@ pub mod brief;
 pub mod chart;
 pub mod comparison;
 pub mod evaluation;
+pub mod froc;
 pub mod gather;
 mod html;
 pub mod maps;

@@ -12,6 +12,7 @@ pub mod extract;
 pub mod files;
 pub mod filter_black;
 pub mod folder;
+pub mod froc;
 mod given_scores;
 pub mod heat_map;
 pub mod idrid;
@@ -53,6 +54,7 @@ pub fn registry() -> &'static [Implementation] {
         join::JOIN,
         lesions::LESIONS,
         filter_black::FILTER_BLACK,
+        froc::FROC,
         heat_map::HEAT_MAP,
         pool::POOL,
         predict::PREDICT,

@@ -5,12 +5,14 @@ mod colours;
 mod contact_sheet;
 mod map;
 mod overlay;
+mod peaks;
 
 pub use cells::CellGrid;
 pub use colours::colour;
 pub use contact_sheet::contact_sheet;
 pub use map::{MapInfo, ScoreMap};
 pub use overlay::{OverlayStyle, class_picture, overlay};
+pub use peaks::MapPeak;
 
 use super::black_filter::BlackFilter;
 use super::decode::Photograph;

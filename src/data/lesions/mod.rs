@@ -10,6 +10,7 @@ pub mod components;
 pub mod geojson;
 pub mod nearest;
 pub mod outline;
+pub mod shape;
 pub mod table;
 
 use serde::{Deserialize, Serialize};

@@ -56,6 +56,11 @@ pub(super) const PAGES: &[Page] = &[
         "Shrink it less. Map photographs at the scale at which the model was trained.",
     ),
     found(
+        "maps-differ",
+        "The heat maps of several folds have other classes, or cells of another size.",
+        "Map the photographs of all folds with the same `classes` and `stride`.",
+    ),
+    found(
         "models-differ",
         "The models of a heat map, whose scores are averaged, have other classes, another patch size, or other inputs.",
         "Use models that were trained on patches cut in the same way, such as those of `train` stages that differ in `replicate` or `network`.",
@@ -214,7 +219,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "other-lesions",
-        "`extract` gets lesions of other photographs than those that it cuts.",
+        "`extract` gets lesions of other photographs than those that it cuts, or `froc` of others than those that are mapped.",
         "Find lesions in the photographs at `from`, after the same `preprocess`.",
     ),
     found(

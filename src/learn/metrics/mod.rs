@@ -7,6 +7,7 @@
 mod baselines;
 mod bootstrap;
 mod cooccurrence;
+mod froc;
 pub mod paired;
 mod ranking;
 mod reliability;
@@ -22,6 +23,7 @@ pub use bootstrap::{
     DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals, intervals_over_folds, positive_groups,
 };
 pub use cooccurrence::{CoOccurrence, co_occurrence};
+pub use froc::{FALSE_ALARM_RATES, FrocData, FrocMetrics, FrocPeak, FrocPlace};
 pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
 };

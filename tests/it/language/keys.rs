@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 38] = [
+const STAGES: [&str; 39] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -53,6 +53,7 @@ const STAGES: [&str; 38] = [
     "average @both { of @guesses @guessed; data @folds.test }",
     "heat-map @maps { model @classifier; thresholds @cuts; from @fundus; only @folds.test; classes MA }",
     "lesions @spots { from @fundus }",
+    "froc @detected { maps @maps; lesions @spots }",
     "relabel @relabelled { from @folds.train }",
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",

@@ -4,6 +4,7 @@ mod agreement;
 mod calibration;
 mod coverage;
 pub(crate) mod fixture;
+mod froc;
 mod invariants;
 mod pages;
 mod paired;
