@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::base::figure::{counted, metric};
 use crate::learn::evaluation::{ClassSlices, Slices, StratumSlice};
-use crate::learn::metrics::{Estimate, FEWEST_GROUPS, SliceMetrics};
+use crate::learn::metrics::{Estimate, FEWEST_GROUPS, SliceMetric, SliceMetrics};
 use crate::stage::{Cell, Summary, Table, Warning};
 
 /// Metrics by which sweeps rank: the lowest over the strata with a positive.
-const LOWEST: [(&str, fn(&SliceMetrics) -> Estimate); 3] = [
+const LOWEST: [(&str, SliceMetric); 3] = [
     ("lowest-recall", |metrics| metrics.recall),
     ("lowest-average-precision", |metrics| metrics.average_precision),
     ("lowest-auroc", |metrics| metrics.auroc),

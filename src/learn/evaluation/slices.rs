@@ -8,7 +8,7 @@ use super::ScoredSet;
 use crate::base::Streams;
 use crate::base::figure::{RealStyle, thousands};
 use crate::data::table::{Column, Columns};
-use crate::learn::metrics::{Estimate, Interval, SliceMetrics, SliceRow, known, percentile, slice_metrics};
+use crate::learn::metrics::{Interval, SliceMetric, SliceMetrics, SliceRow, known, percentile, slice_metrics};
 
 /// Name of the stratum of positives whose value is unknown.
 const UNKNOWN: &str = "unknown";
@@ -168,7 +168,9 @@ impl SlicedSet<'_> {
         if place.iter().zip(&positive).any(|(place, positive)| *positive && place.is_none()) {
             let last = strata.len() as u32;
             strata.push(stratum(UNKNOWN.to_owned(), None, None));
-            place.iter_mut().for_each(|place| *place = place.or(Some(last)));
+            for place in &mut place {
+                *place = place.or(Some(last));
+            }
         }
         (strata, place)
     }
@@ -252,7 +254,7 @@ impl Slices {
         table.push("photographs", int(&|_, metrics| metrics.photographs));
         table.push("groups", int(&|_, metrics| metrics.groups));
         table.push("negatives", int(&|class, _| class.negatives));
-        let metrics: [(&str, fn(&SliceMetrics) -> Estimate); 4] = [
+        let metrics: [(&str, SliceMetric); 4] = [
             ("recall", |metrics| metrics.recall),
             ("precision", |metrics| metrics.precision),
             ("average_precision", |metrics| metrics.average_precision),

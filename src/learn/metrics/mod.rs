@@ -28,7 +28,7 @@ pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
 };
 pub use reliability::{BINS, ClassReliability, ReliabilityBin, reliability};
-pub use slices::{Estimate, SliceMetrics, SliceRow, slice_metrics};
+pub use slices::{Estimate, SliceMetric, SliceMetrics, SliceRow, slice_metrics};
 pub use strata::{RecallBand, RecallCounts, Stratum, area_bands, distance_bands, recall_by};
 pub use thresholded::{ClassMetrics, ConfusionCounts, Mean, ThresholdMetrics, ZeroDivision, at};
 pub use within::{WithinPhotograph, within_photograph};

@@ -56,6 +56,9 @@ pub struct SliceMetrics {
     pub auroc: Estimate,
 }
 
+/// One of the metrics of a stratum.
+pub type SliceMetric = fn(&SliceMetrics) -> Estimate;
+
 /// Metrics of each stratum of one class. `groups` is the number of groups of all patches.
 #[must_use]
 pub fn slice_metrics(rows: &[SliceRow], strata: u32, groups: usize, streams: &Streams) -> Vec<SliceMetrics> {
@@ -66,7 +69,7 @@ fn of_stratum(all: &[SliceRow], stratum: u32, groups: usize, streams: &Streams) 
     let rows: Vec<&SliceRow> = all.iter().filter(|row| !row.present || row.stratum == Some(stratum)).collect();
     let positives = || rows.iter().filter(|row| row.present);
     let different = |of: fn(&SliceRow) -> u32| positives().map(|row| of(row)).collect::<BTreeSet<_>>().len() as u64;
-    let (recall, precision) = parts(&rows, groups);
+    let [recall, precision] = parts(&rows, groups);
     let folds = folds(&rows);
     let of = |times: &[u64]| {
         let mean = |metric: fn(&Sorted, &[u64]) -> Option<Sloped>| {
@@ -95,8 +98,11 @@ fn of_stratum(all: &[SliceRow], stratum: u32, groups: usize, streams: &Streams) 
     }
 }
 
-/// Numerator and denominator of recall and of precision in each group.
-fn parts(rows: &[&SliceRow], groups: usize) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+/// Numerator and denominator of a ratio in each group.
+type GroupParts = Vec<(u64, u64)>;
+
+/// Parts of recall and of precision.
+fn parts(rows: &[&SliceRow], groups: usize) -> [GroupParts; 2] {
     let (mut recall, mut precision) = (vec![(0, 0); groups], vec![(0, 0); groups]);
     for row in rows {
         let group = row.group as usize;
@@ -106,14 +112,16 @@ fn parts(rows: &[&SliceRow], groups: usize) -> (Vec<(u64, u64)>, Vec<(u64, u64)>
         precision[group].0 += found;
         precision[group].1 += u64::from(row.predicted);
     }
-    (recall, precision)
+    [recall, precision]
 }
 
 /// The rows of each fold, from the highest score to the lowest.
 fn folds(rows: &[&SliceRow]) -> Vec<Sorted> {
     let mut folds: Vec<Vec<&SliceRow>> = Vec::new();
     folds.resize_with(rows.iter().map(|row| row.fold as usize + 1).max().unwrap_or(0), Vec::new);
-    rows.iter().for_each(|row| folds[row.fold as usize].push(row));
+    for row in rows {
+        folds[row.fold as usize].push(row);
+    }
     let sorted = |mut rows: Vec<&SliceRow>| -> Sorted {
         rows.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then((a.group, a.present).cmp(&(b.group, b.present))));
         let ends = |at: usize| rows.get(at + 1).is_none_or(|next| next.score != rows[at].score);

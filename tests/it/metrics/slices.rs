@@ -80,9 +80,9 @@ const PIPELINE: &str = r#"pipeline sliced seed=7 {
 #[test]
 fn slices_of_a_pool_are_ranked_within_folds_and_shown() {
     let space = Space::with(PIPELINE);
-    let rows: String =
-        (1..=22).map(|at| format!("synthetic_{at:05},{}\n", if at % 3 == 0 { "new" } else { "old" })).collect();
-    space.write("facts.csv", format!("photograph,camera\n{rows}"));
+    let camera = |at: u32| if at.is_multiple_of(3) { "new" } else { "old" };
+    let rows: Vec<String> = (1..=22).map(|at| format!("synthetic_{at:05},{}", camera(at))).collect();
+    space.write("facts.csv", format!("photograph,camera\n{}\n", rows.join("\n")));
     space.macula("run pipeline.kdl").code(0);
     let shown = |stage: &str| -> Value {
         let said = space.macula(&format!("show pipeline.kdl {stage} --no-pictures --json")).code(0);
