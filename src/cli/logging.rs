@@ -22,16 +22,15 @@ const LEVELS: &str = "MACULA_LOG";
 const FILE: &str = "MACULA_LOG_FILE";
 
 /// What can be logged. A level without a target is for those of macula.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 8] = [
     "macula",
     "macula::stage",
     "macula::item",
     "macula::store",
     "macula::remote",
     "object_store",
-    "reqwest",
-    "hyper_util",
-    "h2",
+    "ureq",
+    "ureq_proto",
 ];
 
 /// Starts logging if `MACULA_LOG` is set.

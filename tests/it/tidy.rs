@@ -30,7 +30,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("ureq", &["store"]),
     ("rustls", &["store"]),
     ("object_store", &["store"]),
-    ("reqwest", &["store"]),
+    ("http_body", &["store"]),
     ("tokio", &["store"]),
     ("futures_util", &["store"]),
     ("image", &["data"]),

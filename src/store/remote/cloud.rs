@@ -1,5 +1,5 @@
-//! A remote in a bucket of S3, Google Cloud Storage or Azure (only here: `object_store`, `reqwest`, `tokio`). Presents
-//! the asynchronous clients as a blocking interface: a small runtime does the work while the caller waits.
+//! A remote in a bucket of S3, Google Cloud Storage or Azure (only here: `object_store`, `tokio`). The asynchronous
+//! clients run on the thread of the caller, which their requests block.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,10 +18,9 @@ use object_store::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::bounded::Bounded;
 use super::site::{Fault, Site};
+use super::transport::Transport;
 use super::watchdog::WRITING;
-use crate::base::threads;
 
 /// Larger files are uploaded in parts of this size. S3 allows 10,000 parts: 80 GB.
 const PIECE: usize = 8 << 20;
@@ -56,8 +55,7 @@ pub struct Bucket {
     reading: Arc<dyn ObjectStore>,
     writing: Arc<dyn ObjectStore>,
     prefix: String,
-    /// Present until dropped.
-    runtime: Option<Runtime>,
+    runtime: Runtime,
     patience: Duration,
 }
 
@@ -75,8 +73,6 @@ impl Bucket {
         environment: &BTreeMap<String, String>,
         patience: Duration,
     ) -> Result<Self, Fault> {
-        // Another part of this process may already have installed a provider; either works.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let scheme = match kind {
             Cloud::S3 => "s3",
             Cloud::Gcs => "gs",
@@ -91,22 +87,17 @@ impl Bucket {
             Fault::hinted(text, hint)
         };
         let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
-        let runtime = threads::begun(|| {
-            Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build()
-        });
-        let runtime = runtime.map_err(|error| Fault::lasting(format!("cannot start threads for `{name}`: {error}")))?;
-        Ok(Self { reading, writing, runtime: Some(runtime), prefix: prefix.to_owned(), patience, name })
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(|error| Fault::lasting(format!("`{name}` cannot be opened: {error}")))?;
+        Ok(Self { reading, writing, runtime, prefix: prefix.to_owned(), patience, name })
     }
 
     fn path(&self, name: &str) -> Path {
         Path::from(if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) })
     }
 
-    fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
-        match &self.runtime {
-            Some(runtime) => Ok(runtime.block_on(work)),
-            None => Err(Fault::lasting(format!("`{}` is closed", self.name))),
-        }
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     fn fault(&self, error: &Error) -> Fault {
@@ -135,7 +126,7 @@ impl Bucket {
                 let _ = upload.abort().await;
             }
             sent
-        })?
+        })
     }
 
     async fn send_pieces(
@@ -155,19 +146,10 @@ impl Bucket {
     }
 }
 
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        // Do not wait for hanging operations such as a name lookup.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Site for Bucket {
     fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
         let path = self.path(name);
-        let result = match self.wait(self.reading.get(&path))? {
+        let result = match self.wait(self.reading.get(&path)) {
             Ok(result) => result,
             Err(error @ Error::NotFound { .. }) if !lacks_bucket(&error) => return Ok(None),
             Err(error) => return Err(self.fault(&error)),
@@ -178,7 +160,7 @@ impl Site for Bucket {
         let mut stream = result.into_stream();
         let mut copied = 0;
         loop {
-            let piece = self.wait(futures_util::StreamExt::next(&mut stream))?;
+            let piece = self.wait(futures_util::StreamExt::next(&mut stream));
             let Some(piece) = piece.transpose().map_err(|error| self.fault(&error))? else { return Ok(Some(copied)) };
             copied += piece.len() as u64;
             if copied > most {
@@ -190,7 +172,7 @@ impl Site for Bucket {
 
     fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
         let path = self.path(name);
-        match self.wait(self.reading.head(&path))? {
+        match self.wait(self.reading.head(&path)) {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.fault(&error)),
@@ -202,14 +184,14 @@ impl Site for Bucket {
         if bytes.len() > PIECE {
             return self.put_in_pieces(&path, &bytes, on_progress);
         }
-        let sent = self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes)))?;
+        let sent = self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes)));
         sent.map(|_| ()).map_err(|error| self.fault(&error))
     }
 
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
         let path = self.path(name);
         let options = PutOptions::from(PutMode::Create);
-        match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options))? {
+        match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options)) {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             // S3 answers 409 while another client is creating the object.
@@ -228,13 +210,9 @@ fn store(
     environment: &BTreeMap<String, String>,
     patience: Duration,
 ) -> Result<Arc<dyn ObjectStore>, Error> {
-    // A large file may take longer than `patience`; only a stalled one times out.
-    let client = ClientOptions::new()
-        .with_timeout_disabled()
-        .with_read_timeout(patience)
-        .with_connect_timeout(patience)
-        // Endpoints on private networks often have no certificate; the public services use TLS anyway.
-        .with_allow_http(true);
+    // Endpoints on private networks often have no certificate; the public services use TLS anyway.
+    let client = ClientOptions::new().with_allow_http(true);
+    let transport = Transport { patience };
     // Retries happen one level up.
     let retry = RetryConfig { max_retries: 0, retry_timeout: patience, ..RetryConfig::default() };
     Ok(match kind {
@@ -245,7 +223,7 @@ fn store(
                 builder
                     .with_bucket_name(bucket)
                     .with_client_options(client)
-                    .with_http_connector(Bounded)
+                    .with_http_connector(transport)
                     .with_retry(retry)
                     .build()?,
             )
@@ -258,7 +236,7 @@ fn store(
                 builder
                     .with_bucket_name(bucket)
                     .with_client_options(client)
-                    .with_http_connector(Bounded)
+                    .with_http_connector(transport)
                     .with_retry(retry)
                     .build()?,
             )
@@ -271,7 +249,7 @@ fn store(
                 builder
                     .with_container_name(bucket)
                     .with_client_options(client)
-                    .with_http_connector(Bounded)
+                    .with_http_connector(transport)
                     .with_retry(retry)
                     .build()?,
             )
@@ -329,8 +307,7 @@ fn lacks_bucket(error: &Error) -> bool {
 /// Whether the error is a timeout.
 fn is_silence(error: &Error) -> bool {
     chain(error).any(|error| {
-        let timed_out = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout);
         let by_kind = error.downcast_ref::<object_store::client::HttpError>();
-        timed_out || by_kind.is_some_and(|error| error.kind() == object_store::client::HttpErrorKind::Timeout)
+        by_kind.is_some_and(|error| error.kind() == object_store::client::HttpErrorKind::Timeout)
     })
 }

@@ -1,14 +1,13 @@
-//! A remote on a web server that serves a pushed folder as files (only here: `ureq`). It is read-only.
+//! A remote on a web server that serves a pushed folder as files. It is read-only.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use super::agent::agent;
 use super::site::{Fault, Site};
 
 /// A folder of a web server.
@@ -23,22 +22,7 @@ impl Web {
     /// The folder at `address`; requests time out after `patience` without a response.
     #[must_use]
     pub fn new(address: &str, patience: Duration) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(concat!("macula/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            .max_redirects(5)
-            .timeout_resolve(Some(patience))
-            .timeout_connect(Some(patience))
-            .timeout_send_request(Some(patience))
-            .timeout_recv_response(Some(patience))
-            .timeout_per_read(Some(patience))
-            .build();
+        let config = agent(patience).max_redirects(5).build();
         Self { address: address.to_owned(), agent: config.into(), patience }
     }
 

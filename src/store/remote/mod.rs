@@ -4,8 +4,7 @@
 //! The bytes from a remote are verified against their digests. That a key has *this* result cannot be verified: whoever
 //! may write to a remote may claim so.
 
-#[cfg(feature = "cloud")]
-mod bounded;
+mod agent;
 mod bundle;
 #[cfg(feature = "cloud")]
 mod cloud;
@@ -15,6 +14,8 @@ mod hit;
 mod http;
 mod parts;
 mod site;
+#[cfg(feature = "cloud")]
+mod transport;
 mod upload;
 mod watchdog;
 
