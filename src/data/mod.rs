@@ -13,6 +13,7 @@ pub mod counts;
 pub mod csv;
 pub mod decode;
 pub mod decode_revision;
+pub mod duplicates;
 pub mod embeddings;
 pub mod extraction;
 pub mod gallery;

@@ -41,6 +41,21 @@ impl Orientation {
         self.0
     }
 
+    /// What it does to a picture, in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self.0 {
+            2 => "mirrored",
+            3 => "rotated by 180 degrees",
+            4 => "mirrored, upside down",
+            5 => "transposed",
+            6 => "rotated by 90 degrees",
+            7 => "transposed, rotated by 180 degrees",
+            8 => "rotated by 270 degrees",
+            _ => "upright",
+        }
+    }
+
     /// Whether pixels are displayed as stored.
     #[must_use]
     pub const fn is_upright(self) -> bool {

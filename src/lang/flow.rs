@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
 use super::network::NetworkSpec;
-use super::port_types::CARRIERS;
+use super::port_types::{CARRIERS, DUPLICATES};
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
 use super::signature::{InPort, OutPort};
@@ -29,8 +29,9 @@ use crate::base::Span;
 use crate::diag::{Diag, LabeledSpan};
 
 /// Types of outputs that a pipeline exists for.
-const GOALS: [&str; 9] =
-    ["lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", "files"];
+const GOALS: [&str; 10] = [
+    DUPLICATES, "lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", "files",
+];
 
 /// What the other stages of a pipeline mean for one of them.
 #[derive(Clone, Debug, Default)]

@@ -6,9 +6,13 @@ pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// The type of pretrained weights from a file.
 pub const PRETRAINED: &str = "weights";
 
+/// The type of pairs of photographs that show the same picture.
+pub const DUPLICATES: &str = "duplicates";
+
 /// The types of ports.
 pub(super) const TYPES: [&str; 16] = [
     "photographs",
+    DUPLICATES,
     "lesions",
     "patches",
     "views",

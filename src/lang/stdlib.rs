@@ -39,6 +39,7 @@ modules![
     "stages/idrid",
     "stages/join",
     "stages/lesions",
+    "stages/near-duplicates",
     "stages/pool",
     "stages/predict",
     "stages/preprocess",

@@ -19,6 +19,7 @@ pub mod idrid;
 mod inference;
 pub mod join;
 pub mod lesions;
+pub mod near_duplicates;
 pub mod pool;
 pub mod predict;
 pub mod preprocess;
@@ -56,6 +57,7 @@ pub fn registry() -> &'static [Implementation] {
         filter_black::FILTER_BLACK,
         froc::FROC,
         heat_map::HEAT_MAP,
+        near_duplicates::NEAR_DUPLICATES,
         pool::POOL,
         predict::PREDICT,
         preprocess::PREPROCESS,

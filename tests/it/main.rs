@@ -19,6 +19,7 @@ mod logging;
 mod lsp;
 mod metrics;
 mod missing;
+mod near_duplicates;
 mod predict;
 mod project;
 mod reliability;

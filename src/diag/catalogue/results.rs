@@ -32,6 +32,11 @@ pub(super) const PAGES: &[Page] = &[
         "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped. Give `predict` other photographs.",
     ),
     found(
+        "near-duplicate",
+        "Two photographs show the same picture although their files or names differ: one was saved again, shifted, mirrored, turned, made brighter or darker, or renamed. If one of them was used for training or for choosing and the other is evaluated, the metrics are optimistic.",
+        "Look at the pairs (`pairs.png` of the stage `near-duplicates`). Keep one photograph of each pair, or both on one side of the split: give them the same patient, or use `by names`.",
+    ),
+    found(
         "diagnosis",
         "An evaluation with `diagnosis #true` may be of patches that the model was trained on. It shows what a model has learned, not how well it does on new photographs. So it is marked in every output, has no metrics to rank or compare by, and cannot be pooled.",
         "Evaluate the test set without `diagnosis`.",

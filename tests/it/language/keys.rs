@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 39] = [
+const STAGES: [&str; 40] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -55,6 +55,7 @@ const STAGES: [&str; 39] = [
     "lesions @spots { from @fundus }",
     "froc @detected { maps @maps; lesions @spots }",
     "relabel @relabelled { from @folds.train }",
+    "near-duplicates @twins { from @fundus @clinic }",
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",
     "exec @judged { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
