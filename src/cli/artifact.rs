@@ -113,7 +113,8 @@ pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact,
             Decision::Reuse(known, reused) => {
                 let run = Some(reused.made.run.clone());
                 let mut summary = known.summary.clone();
-                summary.warnings.extend(warnings);
+                // What the model has seen matters more than what its metrics say.
+                summary.warnings.splice(0..0, warnings);
                 artifact(known.key, run, &known.outputs, summary, false)
             }
             Decision::Failed(error) if error.has_code("fitted-on") => {

@@ -145,6 +145,12 @@ pub const KEYWORDS: &[Keyword] = &[
     ),
     of(SWEEP, "rank", "rank by=STAGE.METRIC", "The metric by which points are ranked."),
     of(PROJECT, "store", "store \"FOLDER\"", "Where outputs are kept; default `.macula`. `MACULA_STORE` overrides it."),
+    of(
+        PROJECT,
+        "near-duplicates",
+        "near-duplicates #false",
+        "Turns off the comparison of photographs by what they show (`docs/leakage.md`); default `#true`.",
+    ),
     of(PROJECT, "remote", "remote NAME \"LOCATION\" write=#true", "Where results are shared."),
     of(
         PROJECT,

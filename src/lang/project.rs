@@ -7,7 +7,7 @@ use super::remote::RemoteSpec;
 use super::{near, text};
 use crate::base::{Digest, FileId, Sources, Span};
 use crate::diag::Diag;
-use crate::syntax::{self, Document, Node, NodeEntry};
+use crate::syntax::{self, Document, Node, NodeEntry, Scalar};
 
 /// The file's name.
 pub const FILE: &str = "project.kdl";
@@ -25,6 +25,8 @@ pub struct ProjectFile {
     pub store: Option<(PathBuf, Span)>,
     /// The remotes, in the order in which they are tried.
     pub remotes: Vec<RemoteSpec>,
+    /// Whether photographs are compared with each other, if it says so.
+    pub near_duplicates: Option<bool>,
 }
 
 /// A folder of KDL files that pipelines may import.
@@ -77,7 +79,8 @@ pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(ProjectFile,
 /// The contents of a `project.kdl`; all mistakes are added to `diags`.
 pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> ProjectFile {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut project = ProjectFile { file, folder, packages: Vec::new(), store: None, remotes: Vec::new() };
+    let mut project =
+        ProjectFile { file, folder, packages: Vec::new(), store: None, remotes: Vec::new(), near_duplicates: None };
     for node in &document.nodes {
         match node.name.text.as_str() {
             "package" => project.package(node, diags),
@@ -89,9 +92,16 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
                 store => project.store = store.and_then(|store| folder_of_store(store, diags)),
             },
             "remote" => project.remote(node, diags),
+            "near-duplicates" => match truth(node, diags) {
+                Some(_) if project.near_duplicates.is_some() => {
+                    let found = Diag::error("duplicate-param", node.head, "`near-duplicates` is set twice");
+                    diags.push(found.hint("remove one of them"));
+                }
+                compared => project.near_duplicates = compared.or(project.near_duplicates),
+            },
             other => {
                 let found = Diag::error("unknown-node", node.name.span, format!("`{other}` is not allowed here"));
-                diags.push(found.hint(near::hint(other, ["package", "store", "remote"], "")));
+                diags.push(found.hint(near::hint(other, ["package", "store", "remote", "near-duplicates"], "")));
             }
         }
     }
@@ -189,6 +199,19 @@ fn digest(text: &str, span: Span, diags: &mut Vec<Diag>) -> Option<(Digest, Span
         diags.push(found.hint("write it with `macula package pin NAME`: `blake3:` and 64 hexadecimal digits"));
     }
     digest.map(|digest| (digest, span))
+}
+
+/// The single truth value of a node.
+fn truth(node: &Node, diags: &mut Vec<Diag>) -> Option<bool> {
+    match node.entries.as_slice() {
+        [NodeEntry { key: None, value: Scalar::Bool(value), .. }] if node.children.is_none() => Some(*value),
+        _ => {
+            let name = &node.name.text;
+            let found = Diag::error("wrong-kind", node.head, format!("`{name}` takes `#true` or `#false`"));
+            diags.push(found.hint(format!("write `{name} #false` to turn it off")));
+            None
+        }
+    }
 }
 
 /// The single string of a node.

@@ -265,6 +265,18 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// The result of a stage with known inputs, if the store has it. Decides nothing, and asks no remote.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn stored(&self, id: StageId, known: &StageResults) -> Result<Option<Arc<StageResult>>, StageError> {
+        let (stage, implementation) = (self.stage(id), self.implementation(id));
+        let given = self.narrowed(id, self.given(id, known)?)?;
+        let manifest = keys::of_given(stage, implementation, &given)?;
+        let found = self.store.find(&manifest.key(), &keys::target(stage, implementation), self.accept)?;
+        Ok(found.ok().map(|found| self.reused(id, found, manifest).0))
+    }
+
     /// The copy of a result on a remote. A copy without one of the stage's outputs does not count.
     fn remote_hit(&self, id: StageId, key: &Digest) -> Result<Option<Arc<RemoteHit>>, StageError> {
         let stage = self.stage(id);

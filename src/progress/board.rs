@@ -83,6 +83,8 @@ impl Board {
                 (self.pipeline, self.stages, self.since) = (shown::line(pipeline).into_owned(), *stages, Some(now));
             }
             Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
+            Event::ComparisonBegan { stage } => self.begin(stage, "", now),
+            Event::ComparisonEnded { stage } => self.running.retain(|running| running.stage != *stage),
             Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
             Event::StageWaits { stage } => self.begin(stage, "the same result is being computed", now),
             Event::Step { stage, done, total, unit, now: words } => {
@@ -110,6 +112,7 @@ impl Board {
             | Event::Warned { .. }
             | Event::Metrics { .. }
             | Event::StageLeft { .. }
+            | Event::Compared { .. }
             | Event::Remote { .. } => {}
         }
     }

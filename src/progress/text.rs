@@ -148,6 +148,9 @@ impl EventText {
                 let reason = format!("{reason}{}", items.unwrap_or_default());
                 self.line(stage, "started", None, &reason, Tint::Dim)
             }
+            Event::Compared { stage, seconds, headline } => {
+                self.line(stage, "compared", Some(&duration(*seconds)), headline, Tint::Green)
+            }
             Event::StageWaits { stage } => {
                 self.line(stage, "waiting", None, "the same result is being computed", Tint::Dim)
             }
@@ -156,7 +159,7 @@ impl EventText {
                 self.line(stage, "fetching", None, &words, Tint::Dim)
             }
             Event::Remote { trouble } => self.trouble(trouble),
-            Event::Step { .. } => return None,
+            Event::Step { .. } | Event::ComparisonBegan { .. } | Event::ComparisonEnded { .. } => return None,
             Event::Line { stage, text } => self.line(stage, "", None, text, Tint::None),
             Event::Metrics { stage, metrics } => self.epoch(stage, metrics),
             Event::Warned { stage, warning } => return self.warning(stage, warning, 0),

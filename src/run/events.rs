@@ -48,6 +48,25 @@ pub enum Event {
         /// Items of a map stage that are reused.
         items: Option<ReusedItems>,
     },
+    /// The photographs of the run are compared with each other, before any stage starts.
+    ComparisonBegan {
+        /// The stage type that compares them.
+        stage: String,
+    },
+    /// What a comparison of photographs found.
+    Compared {
+        /// The stage type that compared them.
+        stage: String,
+        /// How long it took, seconds.
+        seconds: f64,
+        /// What it found, in a line.
+        headline: String,
+    },
+    /// A comparison of photographs ended, with or without a result.
+    ComparisonEnded {
+        /// The stage type that compared them.
+        stage: String,
+    },
     /// A stage waits for another process that computes the same result.
     StageWaits {
         /// The stage.

@@ -189,6 +189,13 @@ impl Host {
         project.join(store)
     }
 
+    /// Whether the photographs of a project are compared with each other: `near-duplicates` in its `project.kdl`, true without it.
+    #[must_use]
+    pub fn compares_photographs(&self, project: &Path) -> bool {
+        let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+        said.is_none_or(|(said, _)| said.near_duplicates.unwrap_or(true))
+    }
+
     /// Where `project.kdl` names the store; [`None`] if that is not where it comes from.
     #[must_use]
     pub fn store_setting(&self, project: &Path) -> Option<(Sources, Span)> {

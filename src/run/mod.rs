@@ -13,6 +13,7 @@ mod listing;
 pub mod lockfile;
 mod map;
 pub mod missing;
+mod near;
 pub mod provenance;
 pub mod record;
 pub mod remotes;
@@ -35,6 +36,7 @@ pub use events::{Event, Nobody, Watch};
 pub use executor::{Failures, StageFailure};
 pub use files::ProjectFiles;
 pub use host::Host;
+use near::NearDuplicates;
 use seen::SeenCheck;
 pub use trust::Trust;
 
@@ -50,6 +52,7 @@ use crate::stage::{Implementation, StageError};
 use crate::store::{Accept, RunOutcome, RunRecord, StageOutcome, Store, StoreError};
 
 /// What to run, and where.
+#[derive(Clone)]
 pub struct Project<'a> {
     /// The pipeline.
     pub pipeline: &'a Pipeline,
@@ -203,9 +206,15 @@ pub fn with_engine<T>(
         wanted = graph.with_needs(&ids);
     }
     let files = ProjectFiles::new(host, &project.folder, project.store);
-    let check = SeenCheck::default();
+    let check = SeenCheck::new(near_duplicates(host, project));
     let engine = Engine::new(project.pipeline, graph, project.implementations, project.store, &files, accept)?;
     Ok(work(&engine.checking(&check), &wanted))
+}
+
+/// The comparison of a project's photographs, unless `project.kdl` turns it off.
+fn near_duplicates<'a>(host: &Host, project: &Project<'a>) -> NearDuplicates<'a> {
+    let wanted = host.compares_photographs(&project.folder);
+    NearDuplicates::new(if wanted { project.implementations } else { &[] })
 }
 
 /// The stages that a target names: a stage, all outputs of a stage with a body, or in a sweep those of all points.
@@ -294,7 +303,6 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         let _ = std::fs::write(folder.join("plan.json"), record::plan(engine, &explained).to_string());
         let upgrades = plan::upgrades(engine, &explained);
         drop(explained);
-        let foreseen = engine.foreseen(decisions.iter().map(|(id, decision)| (*id, decision)));
         let count = |of: fn(&Decision) -> bool| decisions.values().filter(|decision| of(decision)).count();
         recorder.event(&Event::RunBegan {
             run: record.id.clone(),
@@ -307,9 +315,6 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         });
         for upgrade in upgrades {
             recorder.event(&Event::Upgraded { upgrade });
-        }
-        for (id, warning) in foreseen {
-            recorder.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
         }
         let shared = context::RunContext {
             engine,
@@ -329,14 +334,23 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
             trust: options.trust.clone(),
             reported_no_locks: AtomicBool::default(),
         };
+        let near = near_duplicates(host, project);
+        near.compute(&shared, &decisions, options.memory);
+        for (id, warning) in engine.foreseen(decisions.iter().map(|(id, decision)| (*id, decision))) {
+            recorder.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
+        }
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.limits = options.limits;
         executor.share(options.resources);
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();
+        record.compared = near.keys(engine, executor.known());
         let results = match options.links {
-            Links::Results => links::link(host, project, engine, executor.known(), &recorder),
+            Links::Results => {
+                near.link((host, project), engine, executor.known(), &recorder);
+                links::link(host, project, engine, executor.known(), &recorder)
+            }
             Links::None => None,
         };
         record.ended = match (executor.failed.is_empty(), stopped) {

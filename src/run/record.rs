@@ -58,7 +58,9 @@ impl Watch for Recorder<'_> {
                 let steps = Steps { done: *done, total: *total, unit: unit.clone(), now: now.clone() };
                 self.progress().step(&self.folder, stage, steps);
             }
-            Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } => self.progress().ended(stage),
+            Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } | Event::ComparisonEnded { stage } => {
+                self.progress().ended(stage);
+            }
             Event::RunEnded { .. } => ProgressFile::remove(&self.folder),
             _ => {}
         }

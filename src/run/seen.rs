@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::near::{NearDuplicates, NearPairs, NearPartner, folder_name};
 use super::provenance::{Original, ProvenanceCache, ProvenanceLookup, UnknownProvenance, UsedPhotographs};
 use crate::base::Digest;
 use crate::base::figure::{counted, noun, thousands};
@@ -17,21 +18,33 @@ use crate::stage::{StageError, Warning};
 const NAMED: usize = 5;
 
 /// The check, with what it has read so far.
-#[derive(Debug, Default)]
-pub(super) struct SeenCheck {
+pub(super) struct SeenCheck<'a> {
     cache: ProvenanceCache,
+    near: NearDuplicates<'a>,
 }
 
-impl ContentCheck for SeenCheck {
+impl<'a> SeenCheck<'a> {
+    /// A check by content and by `near`.
+    pub(super) fn new(near: NearDuplicates<'a>) -> Self {
+        Self { cache: ProvenanceCache::default(), near }
+    }
+}
+
+impl ContentCheck for SeenCheck<'_> {
     fn check(&self, engine: &Engine, id: StageId, known: &StageResults) -> Result<Vec<Warning>, StageError> {
         let used = used_patches(engine.pipeline, &engine.graph, id);
         if used.is_empty() {
             return Ok(Vec::new());
         }
-        let found =
-            CheckedPatches { lookup: ProvenanceLookup { engine, known, cache: &self.cache }, id, used: &used }.check();
-        match found {
-            Ok(warnings) => Ok(warnings),
+        let lookup = ProvenanceLookup { engine, known, cache: &self.cache };
+        let patches = CheckedPatches { lookup, id, used: &used };
+        match patches.check() {
+            Ok(mut warnings) => {
+                let pairs = self.near.find(engine, id, known).filter(|pairs| !pairs.is_empty());
+                let near = pairs.and_then(|pairs| patches.near(&pairs).ok());
+                warnings.extend(near.unwrap_or_default());
+                Ok(warnings)
+            }
             // Decided before everything above it is known: there will be another decision.
             Err(UnknownProvenance::NoResult(_)) => Ok(Vec::new()),
             Err(UnknownProvenance::Stage(error)) => Err(error),
@@ -74,6 +87,34 @@ impl CheckedPatches<'_> {
                 }
                 PatchUse::Evaluated | PatchUse::Chosen | PatchUse::Scored => {}
             }
+        }
+        Ok(warnings)
+    }
+
+    /// Warnings about photographs that show the same picture as one that the models have seen.
+    fn near(&self, pairs: &NearPairs) -> Result<Vec<Warning>, UnknownProvenance> {
+        let seen = self.lookup.seen(self.id)?;
+        let mut warnings = Vec::new();
+        for used in self.used {
+            let given = self.lookup.used(used.from.0, used.from.1)?;
+            let fitted = NearOverlap::of(&given.photographs, &seen.fitted, pairs);
+            let chosen = match used.purpose {
+                PatchUse::Chosen => NearOverlap::default(),
+                PatchUse::Evaluated | PatchUse::Scored => NearOverlap::of(&given.photographs, &seen.chosen, pairs),
+            };
+            let parts = [(&fitted, "used for training"), (&chosen, "that chose the epoch or the thresholds")];
+            let parts = parts.into_iter().filter(|(overlap, _)| !overlap.0.is_empty());
+            let parts: Vec<String> = parts.map(|(overlap, role)| overlap.text(&given, role)).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let effect = match used.purpose {
+                PatchUse::Evaluated => "the metrics are optimistic",
+                PatchUse::Chosen => "the choice is optimistic",
+                PatchUse::Scored => "such scores say nothing about new photographs",
+            };
+            let pictures = format!("results/{}/{}", self.lookup.engine.pipeline.name, folder_name());
+            warnings.push(warning("near-duplicate", &parts.join("; "), &format!("{effect}; pictures: `{pictures}`")));
         }
         Ok(warnings)
     }
@@ -203,4 +244,52 @@ fn named(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {} more", thousands(more as u64)) } else { String::new() };
     names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ") + &more
+}
+
+/// Photographs that show the same picture as one of other sets: for each, its name, the other, and the set.
+#[derive(Default)]
+struct NearOverlap<'a>(Vec<(&'a str, &'a NearPartner, &'a str)>);
+
+impl<'a> NearOverlap<'a> {
+    fn of(given: &'a [Original], sets: &'a [UsedPhotographs], pairs: &'a NearPairs) -> Self {
+        let mut seen: BTreeMap<(&str, Digest), Vec<(&Original, &str)>> = BTreeMap::new();
+        for set in sets {
+            for one in &set.photographs {
+                seen.entry((one.name.as_str(), one.file)).or_default().push((one, set.set.as_str()));
+            }
+        }
+        let mut found = Vec::new();
+        for one in given {
+            // Photographs of the same file from two stages are found by their content.
+            let counts = |other: &Original| one.file != other.file || one.stage == other.stage;
+            let near = pairs.partners(&one.name, one.file).iter().find_map(|partner| {
+                let others = seen.get(&(partner.name.as_str(), partner.file))?;
+                let (_, set) = others.iter().find(|(other, _)| counts(other))?;
+                Some((one.name.as_str(), partner, *set))
+            });
+            found.extend(near);
+        }
+        Self(found)
+    }
+
+    /// `2 of 10 photographs of FOLDS.TEST show the same picture as photographs used for training, in FOLDS.TRAIN: …`.
+    fn text(&self, given: &UsedPhotographs, role: &str) -> String {
+        let (count, all) = (self.0.len() as u64, counted(given.photographs.len() as u64, "photograph", "photographs"));
+        let sets: BTreeSet<&str> = self.0.iter().map(|(.., set)| *set).collect();
+        let sets = sets.into_iter().collect::<Vec<_>>().join(", ");
+        let name = |(name, partner, _): &(&str, &NearPartner, &str)| {
+            let turned = if partner.turned.is_empty() { String::new() } else { format!(", {}", partner.turned) };
+            format!("`{name}` (there `{}`{turned})", partner.name)
+        };
+        let named = self.0.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
+        let more = (self.0.len()).saturating_sub(NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let verb = noun(count, "shows", "show");
+        let others = noun(count, "a photograph", "photographs");
+        format!(
+            "{} of {all} of {} {verb} the same picture as {others} {role}, in {sets}: {named}{more}",
+            thousands(count),
+            given.set
+        )
+    }
 }

@@ -4,7 +4,7 @@ mod index;
 mod items;
 mod outcome;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -45,6 +45,9 @@ pub struct RunRecord {
     pub commands_peak_bytes: Option<u64>,
     /// Its stages by name.
     pub stages: BTreeMap<String, StageRun>,
+    /// Keys of comparisons of its photographs, which are no stages of it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub compared: BTreeSet<Digest>,
 }
 
 /// One stage in a run.

@@ -1,4 +1,4 @@
-//! Photographs that show the same picture although their files differ: what `near-duplicates` finds.
+//! Photographs that show the same picture although their files differ: what `near-duplicates` finds, and what every run warns of.
 
 use macula::base::Streams;
 use macula::data::decode::Photograph;
@@ -42,6 +42,30 @@ fn write(space: &Space, name: &str, photograph: &Photograph) {
 
 const SOURCE: &str = r#"folder eyes { root "data"; photographs "*.png"; masks MA "masks/*.png" }"#;
 
+/// A training on `a01` to `a08` with validation on `a09` and `a10`, and an evaluation on the others.
+fn experiment() -> Space {
+    let space = Space::with(&format!(
+        "network tiny {{ conv conv out=2 kernel=2; global-avg-pool; linear fc }}
+pipeline p seed=7 {{
+    {SOURCE}
+    extract patches {{ from eyes; size 32 }}
+    split folds {{ from patches; by names; names valid \"a09..a10\"; names test \"a11..a14\" }}
+    train fit {{ data folds.train; valid folds.valid; network tiny; epochs 1 }}
+    predict guesses {{ model fit; data folds.test }}
+    eval scores {{ model fit; data folds.test }}
+}}
+"
+    ));
+    space.write("project.kdl", "");
+    for at in 1..=11 {
+        write(&space, &format!("a{at:02}"), &disc(at));
+    }
+    write(&space, "a12", &turned(&disc(1), 2.0));
+    write(&space, "a13", &changed(&disc(9), |value| value / 2));
+    write(&space, "a14", &disc(14));
+    space
+}
+
 fn run(space: &Space) -> Said {
     space.macula("run pipeline.kdl")
 }
@@ -80,4 +104,65 @@ fn copies_are_found_in_each_orientation_and_other_photographs_are_not() {
     // One photograph more is one fingerprint more.
     write(&space, "c3", &disc(40));
     run(&space).code(0).says(&["22 photographs, 9 pairs", "1 of 22 items computed"]);
+}
+
+#[test]
+fn a_run_warns_of_photographs_that_show_what_was_trained_on() {
+    let space = experiment();
+    let fitted = "1 of 4 photographs of `folds.test` shows the same picture as a photograph used for training, in `folds.train`: `a12` (there `a01`, mirrored)";
+    let chosen = "1 of 4 photographs of `folds.test` shows the same picture as a photograph that chose the epoch or the thresholds, in `folds.valid`: `a13` (there `a09`)";
+    // A cached result is warned of like a new one.
+    for at in 0..2 {
+        let said = run(&space).code(0).says(&[fitted, chosen, "the metrics are optimistic", "such scores say nothing"]);
+        let text = said.stdout + &said.stderr;
+        assert_eq!(text.matches("warning[near-duplicate]").count(), 2, "{text}");
+        assert_eq!(text.matches("compared").count(), usize::from(at == 0), "only once: {text}");
+    }
+    space.macula("plan pipeline.kdl").code(0).says(&["warning[near-duplicate]: `scores`: 1 of 4"]);
+    space.macula("show pipeline.kdl scores").code(0).says(&["warning[near-duplicate]"]);
+    assert_eq!(pairs(&space, "near-duplicates").len(), 2);
+    assert!(space.path("results/p/near-duplicates/pairs.png").exists());
+}
+
+#[test]
+fn collection_keeps_what_a_run_compared() {
+    let space = experiment();
+    run(&space).code(0);
+    // The second run computes nothing; the first one's record goes.
+    run(&space).code(0).says(&["nothing to compute"]);
+    space.macula("store gc --keep-runs 1").code(0);
+    let said = run(&space).code(0).says(&["nothing to compute", "warning[near-duplicate]"]);
+    said.says_not(&["compared"]);
+}
+
+#[test]
+fn without_pairs_nothing_is_said_of_any_stage() {
+    let space = experiment();
+    write(&space, "a12", &disc(12));
+    write(&space, "a13", &disc(13));
+    let said = run(&space).code(0).says(&["14 photographs, no near-duplicates"]);
+    said.says_not(&["warning[near-duplicate]"]);
+    assert!(!space.path("results/p/near-duplicates").exists());
+    let events = space.macula("run pipeline.kdl --json").code(0);
+    events.says_not(&["near-duplicate"]);
+}
+
+#[test]
+fn the_project_turns_the_comparison_off_and_no_result_depends_on_it() {
+    let space = experiment();
+    space.write("project.kdl", "near-duplicates #false\n");
+    run(&space).code(0).says_not(&["near-duplicate", "compared"]);
+    assert!(!space.path("results/p/near-duplicates").exists());
+    space.write("project.kdl", "near-duplicates #true\n");
+    run(&space).code(0).says(&["warning[near-duplicate]", "nothing to compute"]);
+    space.write("project.kdl", "near-duplicates 3\n");
+    space.macula("check pipeline.kdl").code(2).says(&["`near-duplicates` takes `#true` or `#false`"]);
+}
+
+#[test]
+fn a_photograph_that_cannot_be_read_is_reported_by_the_stage_that_reads_it() {
+    let space = experiment();
+    space.write("data/a03.png", b"not a picture");
+    let said = run(&space).code(1).says(&["patches", "a03.png"]);
+    said.says_not(&["near-duplicates", "compared"]);
 }

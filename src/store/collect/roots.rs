@@ -113,8 +113,8 @@ fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) 
     let mut found: BTreeMap<String, UsedKeys> = BTreeMap::new();
     for run in store.runs.newest_first(None) {
         let record = Some(Recorded { began: run.began, ended: run.has_ended() });
-        let RunRecord { id, pipeline, began, stages, .. } = run;
-        let keys: BTreeSet<Digest> = stages.values().filter_map(|stage| stage.key).collect();
+        let RunRecord { id, pipeline, began, stages, compared, .. } = run;
+        let keys: BTreeSet<Digest> = stages.values().filter_map(|stage| stage.key).chain(compared).collect();
         for key in &keys {
             let last = used.entry(*key).or_default();
             *last = began.max(*last);
