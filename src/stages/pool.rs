@@ -8,7 +8,9 @@ use super::threshold_tune::{natural, not_empty};
 use super::whole::{FILE, whole};
 use crate::data::patches::PatchSet;
 use crate::data::table::{Column, Columns};
-use crate::learn::evaluation::{ExamplePatch, HALF, ScoredSet, Scores, curves, evaluate, examples, predictions};
+use crate::learn::evaluation::{
+    ExamplePatch, HALF, ScoredSet, Scores, curves, evaluate, examples, predictions, reliability_bins,
+};
 use crate::learn::metrics::{
     LabelledScores, Mean, Ranking, ZeroDivision, intervals_over_folds, mean_average_precision, ranking,
 };
@@ -40,6 +42,9 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let whole = whole(ctx, &raw, &folds.fold)?;
     let (whole, whole_table) = whole.unzip();
     scores.whole = whole;
+    if ctx.params.flag("calibration")? {
+        scores.calibration = Some(raw.reliability(&ctx.streams));
+    }
     let bug = |error: &dyn std::fmt::Display| StageError::Bug(error.to_string());
     let mut tree = Tree::default();
     tree.insert("scores.json", ctx.objects.put(&serde_json::to_vec_pretty(&scores).map_err(|error| bug(&error))?)?);
@@ -50,6 +55,10 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     }
     let table = curves(&ranks(&raw.scored, &folds), &set.info.classes).to_parquet().map_err(|error| bug(&error))?;
     tree.insert("curves.parquet", ctx.objects.put(&table)?);
+    if let Some(found) = &scores.calibration {
+        let table = reliability_bins(found, &scores.classes).to_parquet().map_err(|error| bug(&error))?;
+        tree.insert("reliability.parquet", ctx.objects.put(&table)?);
+    }
     let chosen = chosen(&set, &raw, &folds);
     show(&raw, &chosen, &mut tree, ctx.objects)?;
     tree.insert("examples.json", ctx.objects.put(&serde_json::to_vec_pretty(&chosen).map_err(|error| bug(&error))?)?);

@@ -1,5 +1,8 @@
 //! `pool` through the binary: pooled, compared, refused.
 
+use macula::data::table::Columns;
+use serde_json::Value;
+
 use super::paired::{json, metric};
 use crate::space::Space;
 
@@ -10,7 +13,7 @@ const POOLED: &str = r"pipeline pooled seed=7 {
     one-fold a2 { patches tiles; fold 2; folds 2; network shallow-cnn; epochs 1 }
     one-fold b1 { patches tiles; fold 1; folds 2; network shallow-cnn; epochs 2 }
     one-fold b2 { patches tiles; fold 2; folds 2; network shallow-cnn; epochs 2 }
-    pool first { of a1 a2; data tiles }
+    pool first { of a1 a2; data tiles; calibration #true }
     pool second { of b1 b2; data tiles }
     spread table { of a1 a2 }
     threshold-tune cuts { predictions first; data tiles; maximize cost false-negative=5.0 }
@@ -55,8 +58,25 @@ fn folds_are_pooled_and_pools_are_compared() {
             < 1e-12
     );
 
+    // Calibration is over the patches of both folds, with the scores that each fold's model gave them.
+    let scores: Value =
+        serde_json::from_slice(&std::fs::read(space.path("results/pooled/first/scores.json")).expect("scores"))
+            .expect("JSON");
+    let table =
+        Columns::from_parquet(&std::fs::read(space.path("results/pooled/first/predictions.parquet")).expect("a table"))
+            .expect("Parquet");
+    let (score, label) = (table.reals("score.MA").expect("scores"), table.bools("label.MA").expect("labels"));
+    let squares = score
+        .iter()
+        .zip(label)
+        .map(|(score, label)| (score.expect("a score") - f64::from(u8::from(label.expect("a label")))).powi(2));
+    let brier = squares.sum::<f64>() / score.len() as f64;
+    assert!((scores["calibration"][0]["brier"].as_f64().expect("a value") - brier).abs() < 1e-12, "{brier}");
+    assert!(space.path("results/pooled/first/reliability.parquet").exists());
+    assert!(!space.path("results/pooled/second/reliability.parquet").exists());
+
     let halves = "split halves { from tiles }\n    pool first { of a1 a2; data halves.train }";
-    space.edit("pipeline.kdl", "pool first { of a1 a2; data tiles }", halves);
+    space.edit("pipeline.kdl", "pool first { of a1 a2; data tiles; calibration #true }", halves);
     space.macula("run pipeline.kdl first").code(1).says(&["not-once", "patches that are not in `data`"]);
     // Both are of the first fold.
     space.edit("pipeline.kdl", halves, "pool first { of a1 b1; data tiles }");
