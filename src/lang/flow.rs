@@ -29,9 +29,8 @@ use crate::base::Span;
 use crate::diag::{Diag, LabeledSpan};
 
 /// Types of outputs that a pipeline exists for.
-const GOALS: [&str; 10] = [
-    DUPLICATES, "lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", "files",
-];
+const GOALS: [&str; 10] =
+    [DUPLICATES, "lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", "files"];
 
 /// What the other stages of a pipeline mean for one of them.
 #[derive(Clone, Debug, Default)]

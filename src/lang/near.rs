@@ -1,7 +1,7 @@
 //! Similar names.
 
 /// Names that a hint lists at most.
-const MOST_LISTED: usize = 16;
+const MOST_LISTED: usize = 20;
 
 /// Modules of other tools, which people write before a name.
 const MODULES: [&str; 12] =

@@ -10,7 +10,7 @@ pub const PRETRAINED: &str = "weights";
 pub const DUPLICATES: &str = "duplicates";
 
 /// The types of ports.
-pub(super) const TYPES: [&str; 16] = [
+pub(super) const TYPES: [&str; 17] = [
     "photographs",
     DUPLICATES,
     "lesions",

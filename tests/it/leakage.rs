@@ -29,7 +29,7 @@ fn run(space: &Space) -> Said {
 fn photographs_of_another_source_are_known_by_their_content() {
     let space = space(
         "    preprocess half { from fewer; shrink 2 }
-    extract small { from half; size 16 }
+    extract small { from half; size 32 }
     split parts { from again; by names; names valid \"synthetic_00001\"; names test \"synthetic_00010..synthetic_00011\" }
     eval all { model fit; data again }
     eval clean { model fit; data parts.test }

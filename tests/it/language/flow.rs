@@ -206,7 +206,7 @@ fn patches_that_no_split_keeps_from_the_test_are_test_patches() {
             ),
         ),
         ("in a body", format!("fitted model {{ patches patches; valid folds.valid }}\n{scores}")),
-        ("cut twice", format!("extract large {{ from eyes; size 256 }}\n{}{scores}", model("large", "folds.valid"))),
+        ("cut twice", format!("extract large {{ from eyes; stride 64 }}\n{}{scores}", model("large", "folds.valid"))),
     ] {
         let (diags, _) = check(&stages);
         assert_eq!(codes(&diags), ["test-in-training"], "{way}: {diags:#?}");
@@ -237,7 +237,7 @@ fn another_cut_is_kept_from_the_test_by_the_same_sides() {
     let model =
         |data: &str, valid: &str| format!("train model {{ data {data}; valid {valid}; network shallow-cnn }}\n");
     let scores = "eval scores { model model; data folds.test }\n";
-    let large = "extract large { from eyes; size 256 }\n";
+    let large = "extract large { from eyes; stride 64 }\n";
     let names = |name: &str, from: &str, test: &str| {
         format!("split {name} {{ from {from}; by names; names {{ valid \"b*\"; test \"{test}\" }} }}\n")
     };
@@ -359,7 +359,7 @@ fn masks_that_only_label_patches_bring_none_of_their_photographs() {
 fn the_official_test_set_is_the_same_for_every_cut_if_nothing_is_drawn_into_it() {
     let stages = |first: &str, second: &str, valid: &str| {
         format!(
-            "extract large {{ from eyes; size 256 }}
+            "extract large {{ from eyes; stride 64 }}
 split small {{ from patches; by official; {first} }}
 split big {{ from large; by official; {second} }}
 train model {{ data big.train; valid {valid}; network shallow-cnn }}
@@ -388,7 +388,7 @@ eval scores {{ model model; data small.test }}
 fn names_of_a_stage_that_follows_another_do_not_count() {
     let names = "by names; names { valid \"b*\"; test \"c*\" }";
     let stages = format!(
-        "extract large {{ from eyes; size 256 }}
+        "extract large {{ from eyes; stride 64 }}
 split small {{ from patches; {names} }}
 split big {{ from large; like folds; {names} }}
 train model {{ data big.train; valid big.valid; network shallow-cnn }}

@@ -362,6 +362,10 @@ fn every_parameter_of_every_stage_changes_the_keys_below_it_and_no_others() {
                 let mut sets = sets.clone();
                 sets.retain(|set| !set.starts_with(&format!("{stage}.{path}=")));
                 sets.push(format!("{stage}.{path}={candidate}"));
+                // Stages that use a calibrated classifier have its augmentation.
+                if stage == "honest" && path == "tta" {
+                    sets.push(format!("checked.tta={candidate}"));
+                }
                 // A case that is chosen may need its own parameters.
                 let case = param.cases.iter().find(|case| case.name == candidate);
                 let needed = case
