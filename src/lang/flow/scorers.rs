@@ -53,7 +53,7 @@ impl DraftGraph<'_> {
     /// The classifiers whose scores a stage uses: that of its own, or those behind the predictions that it reads. [`None`] if they are not
     /// known: predictions from files, and scores of folds.
     fn scored_by(&self, stage: usize) -> Option<BTreeSet<usize>> {
-        let scores: Vec<&Input> = self.scores_of(&self.drafts[stage]).collect();
+        let scores: Vec<&Input> = scores_of(&self.drafts[stage]).collect();
         if scores.is_empty() {
             let (model, _) = self.one_of_type(stage, "model")?;
             return Some(BTreeSet::from([model]));
@@ -68,15 +68,6 @@ impl DraftGraph<'_> {
             all.extend(self.scored_by(source)?);
         }
         Some(all)
-    }
-
-    /// The inputs of a stage that take scores.
-    fn scores_of<'d>(&self, draft: &'d Draft) -> impl Iterator<Item = &'d Input> {
-        let takes = |input: &&Input| {
-            let port = draft.signature.input(&input.port);
-            port.is_some_and(|port| port.types.iter().any(|ty| ty == "predictions"))
-        };
-        draft.spec.inputs.iter().filter(takes)
     }
 
     /// An error if a stage scores patches with another augmentation than its classifier was calibrated with.
@@ -111,4 +102,13 @@ impl DraftGraph<'_> {
         let names: Vec<String> = stages.iter().map(|at| format!("`{}`", self.drafts[*at].spec.name)).collect();
         names.join(" and ")
     }
+}
+
+/// The inputs of a stage that take scores.
+fn scores_of<'d>(draft: &'d Draft) -> impl Iterator<Item = &'d Input> {
+    let takes = |input: &&Input| {
+        let port = draft.signature.input(&input.port);
+        port.is_some_and(|port| port.types.iter().any(|ty| ty == "predictions"))
+    };
+    draft.spec.inputs.iter().filter(takes)
 }
