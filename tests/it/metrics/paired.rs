@@ -225,7 +225,7 @@ fn repeats_are_averaged_and_folds_are_ranked_apart() {
         assert!(taken[0] > 4 && taken[1] > 14 && taken[2] > 4, "{taken:?}");
     }
     // Photographs are drawn alike for all models, repeats are not.
-    let other = resample(&patches, "other", &[first.clone()], 50, &streams);
+    let other = resample(&patches, "other", std::slice::from_ref(&first), 50, &streams);
     assert_eq!(other.draws, alone[0].draws);
     // What is added to all scores of one fold changes nothing within folds, but the ranking of all patches together.
     let rows = first.scores.len();
