@@ -24,7 +24,7 @@ const FEWEST: usize = 256;
 /// Side of a hash, cells: half that of a fingerprint.
 const HALF: usize = SIDE / 2;
 
-/// Deviation of each of [`SIDE`] x [`SIDE`] cells of the field from its surroundings; 0 outside.
+/// Deviation of each of 64 x 64 cells of the field from its surroundings; 0 outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PictureFingerprint(Vec<i8>);
 
