@@ -1,6 +1,6 @@
 //! Scores of whole photographs or patients from those of their patches, and how they rank. Knows no threshold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -190,14 +190,17 @@ pub fn whole_scores(found: &[ScoredWhole], classes: usize, rule: WholeRule, stre
             })
         };
         let rows: Vec<SliceRow> = found.iter().enumerate().filter_map(row).collect();
-        let metrics = slice_metrics(&rows, 1, groups, streams).swap_remove(0);
+        // Without a negative, every order is perfect.
+        let ranked: BTreeSet<u32> = rows.iter().filter(|row| !row.present).map(|row| row.fold).collect();
+        let in_ranked: Vec<SliceRow> = rows.iter().filter(|row| ranked.contains(&row.fold)).copied().collect();
+        let metrics = slice_metrics(&in_ranked, 1, groups, streams).swap_remove(0);
         let negatives = rows.iter().filter(|row| !row.present);
-        let without: std::collections::BTreeSet<u32> = negatives.clone().map(|row| row.group).collect();
+        let without: BTreeSet<u32> = negatives.clone().map(|row| row.group).collect();
         // Few negatives say as little as few positives: each of them is a whole photograph.
         let enough = without.len() >= FEWEST_GROUPS;
         let estimate = |found: Estimate| Estimate { interval: found.interval.filter(|_| enough), ..found };
         WholeClass {
-            positives: metrics.positives,
+            positives: rows.iter().filter(|row| row.present).count() as u64,
             negatives: negatives.count() as u64,
             unknown: (found.len() - rows.len()) as u64,
             average_precision: estimate(metrics.average_precision),
