@@ -147,7 +147,7 @@ impl Predictions {
                 let near = near_name.get(alike(&part.photograph).as_str());
                 let near = near.map_or(String::new(), |near| format!("; found rows of `{near}`"));
                 wrong(format!("the patch of `{}` at {}, {} has no prediction{near}", part.photograph, row.x, row.y))
-                    .hint("predict every evaluated patch; `inputs/patches/patches.csv` lists them")
+                    .hint("connect the patches that were scored, or score all of these; a command finds them in `inputs/patches/patches.csv`")
             })?;
             scores.extend(order.iter().map(|&class| found[class]));
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::threshold_tune::{natural, not_empty};
+use crate::data::csv::records;
 use crate::data::patches::PatchSet;
 use crate::data::predictions::Predictions;
 use crate::data::table::{Column, Columns};
@@ -16,6 +17,12 @@ pub(super) const PORT: &str = "predictions";
 
 /// File with the scores of macula's own stages.
 const TABLE: &str = "predictions.parquet";
+
+/// The same from other programs.
+const TEXT_TABLE: &str = "predictions.csv";
+
+/// Columns that say which patch a row is, and its fold.
+const PLACES: [&str; 4] = ["photograph", "x", "y", "fold"];
 
 /// Scores of a set's patches, with what else is known of them.
 pub(super) struct GivenScores<'a> {
@@ -51,7 +58,7 @@ pub(super) fn given_scores<'a>(ctx: &Ctx<'_>, set: &'a PatchSet) -> Result<Given
 
 fn wrong(text: &str) -> StageError {
     let hint = "write the number of the fold, from 1, in each row, or leave the column out";
-    StageError::input("predictions", format!("`{TABLE}`: {text}")).hint(hint).field(PORT)
+    StageError::input("predictions", format!("table of predictions: {text}")).hint(hint).field(PORT)
 }
 
 /// Fold of each patch, and decisions at tuned thresholds if the table has them for all classes.
@@ -61,9 +68,14 @@ fn folds_and_decisions(
     objects: &Objects,
 ) -> Result<(Vec<u32>, Option<Vec<bool>>), StageError> {
     let one_fold = || vec![0; judged.scored.rows()];
-    let Some(bytes) = objects.read_in(tree, TABLE)? else { return Ok((one_fold(), None)) };
-    let is_wanted = |name: &str| ["photograph", "x", "y", "fold"].contains(&name) || name.starts_with("tuned.");
-    let table = Columns::from_parquet_only(&bytes, &is_wanted).map_err(|error| wrong(&error.to_string()))?;
+    let is_wanted = |name: &str| PLACES.contains(&name) || name.starts_with("tuned.");
+    let table = if let Some(bytes) = objects.read_in(tree, TABLE)? {
+        Columns::from_parquet_only(&bytes, &is_wanted).map_err(|error| wrong(&error.to_string()))?
+    } else if let Some(bytes) = objects.read_in(tree, TEXT_TABLE)? {
+        text_table(&bytes).map_err(|error| wrong(&error))?
+    } else {
+        return Ok((one_fold(), None));
+    };
     let decisions = judged.set.info.classes.iter().map(|class| match table.get(&format!("tuned.{class}")) {
         Some(Column::Bool(cells)) => cells.iter().copied().collect(),
         _ => None,
@@ -86,6 +98,24 @@ fn folds_and_decisions(
     let tuned =
         decisions.map(|of_class| order.iter().flat_map(|&at| of_class.iter().map(move |cells| cells[at])).collect());
     Ok((fold, tuned))
+}
+
+/// Photograph, place and fold of each row of a table as CSV. A cell that is no number is a null.
+fn text_table(bytes: &[u8]) -> Result<Columns, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let records = records(text)?;
+    let (heads, rows) = records.split_first().ok_or_else(|| "it is empty".to_owned())?;
+    let mut table = Columns::default();
+    for (at, name) in heads.cells.iter().enumerate().filter(|(_, name)| PLACES.contains(&name.as_str())) {
+        let cells = rows.iter().map(|row| row.cells.get(at));
+        let column = if name == "photograph" {
+            Column::Text(cells.map(|cell| cell.cloned()).collect())
+        } else {
+            Column::Real(cells.map(|cell| cell?.trim().parse().ok()).collect())
+        };
+        table.push(name.clone(), column);
+    }
+    Ok(table)
 }
 
 /// Row of the table for each patch of the set.

@@ -1,6 +1,6 @@
 //! `pool` through the binary: pooled, compared, refused.
 
-use macula::data::table::Columns;
+use macula::data::table::{Column, Columns};
 use serde_json::Value;
 
 use super::paired::{json, metric};
@@ -74,6 +74,33 @@ fn folds_are_pooled_and_pools_are_compared() {
     assert!((scores["calibration"][0]["brier"].as_f64().expect("a value") - brier).abs() < 1e-12, "{brier}");
     assert!(space.path("results/pooled/first/reliability.parquet").exists());
     assert!(!space.path("results/pooled/second/reliability.parquet").exists());
+
+    // The same scores and folds as CSV, from another program, are ranked within folds as well.
+    let cells = |name: &str, row: usize| match table.get(name).expect(name) {
+        Column::Text(cells) => cells[row].clone().expect("a name"),
+        Column::Count(cells) => cells[row].expect("a number").to_string(),
+        Column::Real(cells) => cells[row].expect("a score").to_string(),
+        _ => panic!("{name}"),
+    };
+    let names = ["photograph", "x", "y", "fold", "score.MA", "score.HE", "score.EX", "score.SE"];
+    let rows = (0..table.rows()).map(|row| names.map(|name| cells(name, row)).join(",") + "\n");
+    let csv = names.join(",") + "\n" + &rows.collect::<String>();
+    space.write("given/predictions.csv", csv.as_bytes().to_vec());
+    let more = "files given { path \"given\" }
+    slice of-csv { predictions given; data tiles; by x }
+    slice of-pool { predictions first; data tiles; by x }
+    spread table";
+    space.edit("pipeline.kdl", "spread table", more);
+    space.macula("run pipeline.kdl of-csv of-pool").code(0);
+    let ranked = ["of-csv", "of-pool"].map(|stage| {
+        let bytes = std::fs::read(space.path(&format!("results/pooled/{stage}/slices.parquet"))).expect("slices");
+        let found = Columns::from_parquet(&bytes).expect("Parquet");
+        ["average_precision", "auroc"].map(|name| found.reals(name).expect(name).to_vec())
+    });
+    assert!(ranked[0][0].len() > 4 && ranked[0] == ranked[1], "{ranked:?}");
+    space.write("given/predictions.csv", csv.replace(",1,0.", ",A,0.").into_bytes());
+    space.macula("run pipeline.kdl of-csv").code(1).says(&["column `fold` must have whole numbers"]);
+    space.edit("pipeline.kdl", more, "spread table");
 
     let halves = "split halves { from tiles }\n    pool first { of a1 a2; data halves.train }";
     space.edit("pipeline.kdl", "pool first { of a1 a2; data tiles; calibration #true }", halves);
