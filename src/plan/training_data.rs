@@ -93,7 +93,11 @@ pub fn used_patches<'a>(pipeline: &'a Pipeline, graph: &'a Graph, id: StageId) -
     };
     let used = |(port, source, out)| {
         let purpose = purpose(signature.input(port)?)?;
-        is_type(pipeline, source, out, "patches").then_some(UsedPatches { port, from: (source, out), purpose })
+        // Photographs may stand for their patches, where a port takes both.
+        let by_photograph = signature.input(port)?.types.iter().any(|ty| ty == "patches");
+        let names_them = by_photograph && is_type(pipeline, source, out, "photographs");
+        let used = names_them || is_type(pipeline, source, out, "patches");
+        used.then_some(UsedPatches { port, from: (source, out), purpose })
     };
     read(pipeline, graph, id).filter_map(used).collect()
 }

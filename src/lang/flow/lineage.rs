@@ -95,9 +95,11 @@ impl DraftGraph<'_> {
                         if marks.is_some_and(|marks| marks.contains_key("resampled")) {
                             continue;
                         }
-                        // Whole photographs are not patches: a stage that maps them reports itself which ones the model has seen.
+                        // Whole photographs are not patches: a stage that maps them reports itself which ones the model has seen. They may
+                        // stand for their patches, where a port takes both.
                         let given = self.drafts[source].signature.output(Some(&reference.port));
-                        let patches = given.is_some_and(|out| out.ty != "photographs");
+                        let both = draft.signature.input(&input.port).is_some_and(|port| port.types.len() > 1);
+                        let patches = given.is_some_and(|out| both || out.ty != "photographs");
                         if patches && !draft.signature.metrics.is_empty() {
                             diags.extend(self.judged_by_its_own(stage, place, tested, &unscored, lineages));
                         } else if patches && draft.signature.input(&input.port).is_some_and(|port| port.unseen) {
@@ -287,14 +289,15 @@ impl DraftGraph<'_> {
         let model = &self.drafts[*fitted].spec;
         let (title, name) =
             (format!("`{} {}`", judged.stage_type, judged.name), format!("`{} {}`", model.stage_type, model.name));
+        let what = if self.are_patches(tested) { "patches" } else { "photographs" };
         let (found, hint) = if fits(&worst) {
-            let message = format!("{title} gets patches that {name} is trained on");
+            let message = format!("{title} gets {what} that {name} is trained on");
             (
                 Diag::error("fitted-on", place.span, message).also(at.span, format!("trained here, at `{port}`")),
                 "evaluate on data that was not used for training; metrics on training data say nothing about new data",
             )
         } else {
-            let message = format!("{title} gets patches on which {name} was selected: its metrics are optimistic");
+            let message = format!("{title} gets {what} on which {name} was selected: its metrics are optimistic");
             (
                 Diag::warning("chosen-by", place.span, message).also(at.span, format!("selected here, at `{port}`")),
                 "evaluate on the test set, once; metrics on the validation set are for selection",

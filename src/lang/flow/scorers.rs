@@ -55,8 +55,8 @@ impl DraftGraph<'_> {
     fn scored_by(&self, stage: usize) -> Option<BTreeSet<usize>> {
         let scores: Vec<&Input> = scores_of(&self.drafts[stage]).collect();
         if scores.is_empty() {
-            let (model, _) = self.one_of_type(stage, "model")?;
-            return Some(BTreeSet::from([model]));
+            let models = self.models_of(stage);
+            return (!models.is_empty()).then_some(models);
         }
         let mut all = BTreeSet::new();
         for from in scores.iter().flat_map(|input| &input.from) {
@@ -68,6 +68,14 @@ impl DraftGraph<'_> {
             all.extend(self.scored_by(source)?);
         }
         Some(all)
+    }
+
+    /// The classifiers that a stage uses itself: heat maps are means of several.
+    fn models_of(&self, stage: usize) -> BTreeSet<usize> {
+        let draft = &self.drafts[stage];
+        let takes = |input: &&Input| draft.signature.input(&input.port).is_some_and(|port| port.types == ["model"]);
+        let given = draft.spec.inputs.iter().filter(takes).flat_map(|input| &input.from);
+        given.filter_map(|from| self.by_name.get(from.stage.as_str()).copied()).collect()
     }
 
     /// An error if a stage scores patches with another augmentation than its classifier was calibrated with.
