@@ -109,7 +109,7 @@ fn text_table(bytes: &[u8]) -> Result<Columns, String> {
     for (at, name) in heads.cells.iter().enumerate().filter(|(_, name)| PLACES.contains(&name.as_str())) {
         let cells = rows.iter().map(|row| row.cells.get(at));
         let column = if name == "photograph" {
-            Column::Text(cells.map(|cell| cell.cloned()).collect())
+            Column::Text(cells.map(Option::<&String>::cloned).collect())
         } else {
             Column::Real(cells.map(|cell| cell?.trim().parse().ok()).collect())
         };
