@@ -85,7 +85,7 @@ fn folds_are_pooled_and_pools_are_compared() {
     let names = ["photograph", "x", "y", "fold", "score.MA", "score.HE", "score.EX", "score.SE"];
     let rows = (0..table.rows()).map(|row| names.map(|name| cells(name, row)).join(",") + "\n");
     let csv = names.join(",") + "\n" + &rows.collect::<String>();
-    space.write("given/predictions.csv", csv.as_bytes().to_vec());
+    space.write("given/predictions.csv", csv.as_bytes());
     let more = "files given { path \"given\" }
     slice of-csv { predictions given; data tiles; by x }
     slice of-pool { predictions first; data tiles; by x }
