@@ -107,9 +107,9 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let notes: Vec<[String; 2]> = found.iter().take(SHOWN).map(|pair| notes(pair, many_inputs(ctx))).collect();
         let shown = found.iter().zip(&notes).map(|(pair, [first, second])| ShownPair { pair, of: [first, second] });
         let shown: Vec<ShownPair> = shown.collect();
-        let decode = |one: &ShownPair, side: usize, into: &mut Photograph| {
-            let place = found.iter().position(|pair| std::ptr::eq(pair, one.pair)).unwrap_or_default();
-            decode(ctx, &results[at[place][side]].0, into)
+        let decode = |number: usize, side: usize, into: &mut Photograph| {
+            let place: usize = at[number][side];
+            decode(ctx, &results[place].0, into)
         };
         let canvas = sheet(&shown, found.len() as u64, decode)?;
         tree.insert("pairs.png", ctx.objects.put(&canvas.png())?);

@@ -21,21 +21,21 @@ pub struct ShownPair<'a> {
     pub of: [&'a str; 2],
 }
 
-/// The pairs in rows, out of `all`. `read` decodes a member of a pair.
+/// The pairs in rows, out of `all`. `read` decodes a photograph: the number of its pair in `shown`, and of the member.
 ///
 /// # Errors
 /// Those of `read`.
 pub fn sheet(
     shown: &[ShownPair],
     all: u64,
-    mut read: impl FnMut(&ShownPair, usize, &mut Photograph) -> Result<(), StageError>,
+    mut read: impl FnMut(usize, usize, &mut Photograph) -> Result<(), StageError>,
 ) -> Result<Canvas, StageError> {
     let mut rows = Vec::new();
     let mut photograph = Photograph::default();
-    for one in shown {
+    for (number, one) in shown.iter().enumerate() {
         let mut tiles = Vec::new();
         for side in 0..2 {
-            read(one, side, &mut photograph)?;
+            read(number, side, &mut photograph)?;
             tiles.push(tile(&photograph, if side == 0 { one.pair.orientation } else { Orientation::UPRIGHT }));
         }
         rows.push(tiles);
