@@ -150,7 +150,7 @@ fn content(
         let scores: Scores = json(tree, "scores.json", objects)?;
         let examples = examples.collect::<Result<_, StageError>>()?;
         return Ok(ArtifactContent::Scores(Box::new(Evaluation {
-            table: EvaluationTable::new(format!("`{name}`"), &scores, predictions),
+            table: EvaluationTable::new(name.to_owned(), &scores, predictions),
             scores,
             curves: table(tree, "curves.parquet", objects)?,
             examples,

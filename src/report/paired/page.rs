@@ -37,10 +37,7 @@ fn compared(group: &[EvaluationTable]) -> Option<PairedComparison> {
     let candidates: Vec<ComparedModel> = group
         .iter()
         .zip(&joined.models)
-        .map(|(table, model)| ComparedModel {
-            name: table.name.trim_matches('`').to_owned(),
-            repeats: vec![model.clone()],
-        })
+        .map(|(table, model)| ComparedModel { name: table.name.clone(), repeats: vec![model.clone()] })
         .collect();
     Some(PairedComparison::new(&joined, &candidates, BY, DRAWS))
 }
