@@ -2,7 +2,9 @@
 
 use macula::base::Streams;
 use macula::data::patches::Label;
-use macula::learn::evaluation::{PatchesToScore, ScoredSet, WholeRule, WholeUnit, scored_wholes, whole_scores};
+use macula::learn::evaluation::{
+    PatchesToScore, ScoredSet, ScoredWhole, WholeRule, WholeUnit, scored_wholes, whole_scores,
+};
 use serde_json::Value;
 
 use super::sets::{numbers, of_one_class};
@@ -82,4 +84,26 @@ fn evaluations_and_pools_state_the_metrics_of_whole_photographs() {
     assert!(plain.get("mean-whole-average-precision").is_none(), "{plain}");
     assert_eq!(plain["mean-average-precision"], all["mean-average-precision"]);
     assert!(space.read("results/whole/page/report.html").contains("whole patients, scored by"));
+}
+
+#[test]
+fn folds_without_a_negative_are_counted_but_not_ranked() {
+    let whole = |fold: u32, score: f64, label: Label| ScoredWhole {
+        photograph: String::new(),
+        patient: None,
+        patches: 1,
+        group: 0,
+        fold,
+        scores: vec![score],
+        labels: vec![label],
+    };
+    let rule = WholeRule { score: PatchesToScore::Maximum, unit: WholeUnit::Photograph };
+    let ranked = |found: &[ScoredWhole]| whole_scores(found, 1, rule, &Streams::new(1, "whole")).classes.remove(0);
+    let mixed = [whole(0, 0.9, Label::Absent), whole(0, 0.8, Label::Present)];
+    let only = [whole(1, 0.1, Label::Present), whole(1, 0.2, Label::Present)];
+    let (of_one, of_both) = (ranked(&mixed), ranked(&[mixed, only.clone()].concat()));
+    assert_eq!(of_both.average_precision.value, Some(0.5));
+    assert_eq!(of_both.average_precision.value, of_one.average_precision.value);
+    assert_eq!((of_both.positives, of_both.negatives), (3, 1));
+    assert_eq!(ranked(&only).average_precision.value, None);
 }
