@@ -100,7 +100,7 @@ fn folds_and_decisions(
     Ok((fold, tuned))
 }
 
-/// Photograph, place and fold of each row of a table as CSV. A cell that is no number is a null.
+/// Photograph, place and fold of each row of a table as CSV. A cell that is not a number is a null.
 fn text_table(bytes: &[u8]) -> Result<Columns, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let records = records(text)?;

@@ -70,7 +70,7 @@ pub struct WholeClass {
     pub negatives: u64,
     /// Those of which it is unknown whether they have it; they are left out.
     pub unknown: u64,
-    /// Average precision; in folds, the mean over those with a positive.
+    /// Average precision; in folds, the mean over those with both.
     pub average_precision: Estimate,
     /// Area under the ROC curve; in folds, the mean over those with both.
     pub auroc: Estimate,

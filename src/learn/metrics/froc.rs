@@ -77,8 +77,8 @@ struct FoldScores {
 }
 
 impl FrocData {
-    /// Sensitivity at each rate: the fraction of lesions that are hit by a peak at or above the lowest score at which there are at most so
-    /// many false alarms per photograph, in each fold at its own score. Several peaks in one lesion count once. `groups` is the number of
+    /// Sensitivity at each rate of false alarms per photograph: the fraction of lesions that are hit by a peak at or above a score, the lowest
+    /// at which this rate is not exceeded; each fold has its own. Several peaks in one lesion count once. `groups` is the number of
     /// groups of all photographs.
     #[must_use]
     pub fn metrics(&self, groups: usize, streams: &Streams) -> FrocMetrics {
