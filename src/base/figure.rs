@@ -111,9 +111,34 @@ impl RealStyle {
     }
 }
 
+/// `third`, `12th`.
+#[must_use]
+pub fn ordinal(number: u64) -> String {
+    const FIRST: [&str; 9] = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
+    if let Some(word) = number.checked_sub(1).and_then(|at| FIRST.get(usize::try_from(at).ok()?)) {
+        return (*word).to_owned();
+    }
+    let ending = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{}{ending}", thousands(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ordinals_are_words_up_to_ninth() {
+        assert_eq!(
+            [1, 3, 9, 10, 11, 21, 112, 1003].map(ordinal).join(" "),
+            "first third ninth 10th 11th 21st 112th 1,003rd"
+        );
+    }
 
     #[test]
     fn metrics_have_three_decimals_and_a_leading_zero() {

@@ -14,6 +14,7 @@ use crate::base::shown;
 use crate::lang::spec::StageSpec;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
+use crate::run::looks::{self, LookPosition, TestLooks};
 use crate::run::{Host, results, time};
 use crate::stage::{Cell, Table};
 use crate::store::Tree;
@@ -133,15 +134,18 @@ fn of_stage(host: &Host, loaded: &Loaded, name: &str, arguments: &Arguments) -> 
             Err(failure) => return Err(failure),
         }
     }
+    let looks = TestLooks::read(&loaded.folder).unwrap_or_default();
+    let look = artifact.typed().find_map(|(output, tree)| looks.place(&looks::predictions(&output.ty, tree)?));
     if arguments.json {
-        return Ok(format!("{:#}\n", as_json(&artifact, &pictures)));
+        return Ok(format!("{:#}\n", as_json(&artifact, &pictures, look)));
     }
     let of_run = match (run, &artifact.run) {
         (Some(run), _) => format!(", computed in run {run}"),
         (None, Some(_)) => ", computed in a run that is not recorded here".to_owned(),
         (None, None) => String::new(),
     };
-    let head = format!("{}, {}{of_run}", artifact.stage.name, artifact.stage.stage_type);
+    let look = look.map(|look| format!(": {}", look.words())).unwrap_or_default();
+    let head = format!("{}, {}{of_run}{look}", artifact.stage.name, artifact.stage.stage_type);
     if !arguments.all {
         let folder = results::folder(&loaded.folder, &loaded.pipeline.name).join(&artifact.stage.name);
         let folder = folder.is_dir().then(|| near(host, &folder));
@@ -186,7 +190,7 @@ fn files(tree: &Tree) -> String {
     text
 }
 
-fn as_json(artifact: &StageArtifact, pictures: &[String]) -> Value {
+fn as_json(artifact: &StageArtifact, pictures: &[String], look: Option<LookPosition>) -> Value {
     let outputs = artifact.typed().map(|(output, tree)| {
         let files: Vec<Value> = tree
             .entries
@@ -196,7 +200,7 @@ fn as_json(artifact: &StageArtifact, pictures: &[String]) -> Value {
         let facts = json!({ "type": output.ty, "digest": tree.digest(), "bytes": tree.size(), "files": files });
         (output.port.clone(), facts)
     });
-    json!({
+    let mut json = json!({
         "stage": artifact.stage.name,
         "kind": artifact.stage.stage_type,
         "key": artifact.key,
@@ -205,7 +209,11 @@ fn as_json(artifact: &StageArtifact, pictures: &[String]) -> Value {
         "summary": artifact.summary,
         "outputs": outputs.collect::<serde_json::Map<String, Value>>(),
         "pictures": pictures,
-    })
+    });
+    if let Some(look) = look {
+        json["test-look"] = json!(look);
+    }
+    json
 }
 
 /// The shortest form of a path for the reader.

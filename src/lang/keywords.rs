@@ -151,6 +151,12 @@ pub const KEYWORDS: &[Keyword] = &[
         "near-duplicates #false",
         "Turns off the comparison of photographs by what they show (`docs/leakage.md`); default `#true`.",
     ),
+    of(
+        PROJECT,
+        "test-looks",
+        "test-looks #false",
+        "Turns off the record of looks at test sets, `test-looks.jsonl` (`docs/leakage.md`); default `#true`.",
+    ),
     of(PROJECT, "remote", "remote NAME \"LOCATION\" write=#true", "Where results are shared."),
     of(
         PROJECT,

@@ -27,6 +27,8 @@ pub struct ProjectFile {
     pub remotes: Vec<RemoteSpec>,
     /// Whether photographs are compared with each other, if it says so.
     pub near_duplicates: Option<bool>,
+    /// Whether looks at test sets are recorded, if it says so.
+    pub test_looks: Option<bool>,
 }
 
 /// A folder of KDL files that pipelines may import.
@@ -79,8 +81,15 @@ pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(ProjectFile,
 /// The contents of a `project.kdl`; all mistakes are added to `diags`.
 pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> ProjectFile {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut project =
-        ProjectFile { file, folder, packages: Vec::new(), store: None, remotes: Vec::new(), near_duplicates: None };
+    let mut project = ProjectFile {
+        file,
+        folder,
+        packages: Vec::new(),
+        store: None,
+        remotes: Vec::new(),
+        near_duplicates: None,
+        test_looks: None,
+    };
     for node in &document.nodes {
         match node.name.text.as_str() {
             "package" => project.package(node, diags),
@@ -92,16 +101,15 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
                 store => project.store = store.and_then(|store| folder_of_store(store, diags)),
             },
             "remote" => project.remote(node, diags),
-            "near-duplicates" => match truth(node, diags) {
-                Some(_) if project.near_duplicates.is_some() => {
-                    let found = Diag::error("duplicate-param", node.head, "`near-duplicates` is set twice");
-                    diags.push(found.hint("remove one of them"));
-                }
-                compared => project.near_duplicates = compared.or(project.near_duplicates),
-            },
+            "near-duplicates" => switch(node, &mut project.near_duplicates, diags),
+            "test-looks" => switch(node, &mut project.test_looks, diags),
             other => {
                 let found = Diag::error("unknown-node", node.name.span, format!("`{other}` is not allowed here"));
-                diags.push(found.hint(near::hint(other, ["package", "store", "remote", "near-duplicates"], "")));
+                diags.push(found.hint(near::hint(
+                    other,
+                    ["package", "store", "remote", "near-duplicates", "test-looks"],
+                    "",
+                )));
             }
         }
     }
@@ -199,6 +207,17 @@ fn digest(text: &str, span: Span, diags: &mut Vec<Diag>) -> Option<(Digest, Span
         diags.push(found.hint("write it with `macula package pin NAME`: `blake3:` and 64 hexadecimal digits"));
     }
     digest.map(|digest| (digest, span))
+}
+
+/// Sets a switch to the truth value of a node, once.
+fn switch(node: &Node, known: &mut Option<bool>, diags: &mut Vec<Diag>) {
+    match truth(node, diags) {
+        Some(_) if known.is_some() => {
+            let found = Diag::error("duplicate-param", node.head, format!("`{}` is set twice", node.name.text));
+            diags.push(found.hint("remove one of them"));
+        }
+        said => *known = said.or(*known),
+    }
 }
 
 /// The single truth value of a node.

@@ -113,6 +113,7 @@ impl Board {
             | Event::Metrics { .. }
             | Event::StageLeft { .. }
             | Event::Compared { .. }
+            | Event::Looked { .. }
             | Event::Remote { .. } => {}
         }
     }

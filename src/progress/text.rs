@@ -9,7 +9,7 @@ use super::epochs;
 use super::out::{Colours, Tint, Volume};
 use super::table::{Grid, counted, flow, thousands};
 use crate::base::shown;
-use crate::run::Event;
+use crate::run::{Event, looks};
 use crate::stage::{Metrics, Summary, Warning};
 use crate::store::remote::Trouble;
 use crate::store::{ComputedItems, RunOutcome, StageOutcome};
@@ -186,6 +186,7 @@ impl EventText {
                 }
                 said
             }
+            Event::Looked { looks } => self.plain(&format!("{}, recorded in `{}`", looks.words(), looks::FILE)),
             Event::Stopping => self.plain("finishing current steps, then stopping; press Ctrl-C again to quit now"),
             Event::StageLeft { stage, reason } => self.line(stage, "skipped", None, reason, Tint::Dim),
             Event::Repairing { stage, text, .. } => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::looks::LooksSoFar;
 use crate::base::sync;
 use crate::plan::Upgrade;
 use crate::stage::{Metrics, Progress, Summary, Warning};
@@ -175,6 +176,12 @@ pub enum Event {
         text: String,
         /// The stage that found it, which waits for the repair.
         found_by: String,
+    },
+    /// Test sets that the run has looked at were looked at before.
+    Looked {
+        /// How often, and by which stages.
+        #[serde(flatten)]
+        looks: LooksSoFar,
     },
     /// The user asked to stop; stages end at a safe point.
     Stopping,

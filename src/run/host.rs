@@ -196,6 +196,13 @@ impl Host {
         said.is_none_or(|(said, _)| said.near_duplicates.unwrap_or(true))
     }
 
+    /// Whether looks at the test sets of a project are recorded: `test-looks` in its `project.kdl`, true without it.
+    #[must_use]
+    pub fn records_looks(&self, project: &Path) -> bool {
+        let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+        said.is_none_or(|(said, _)| said.test_looks.unwrap_or(true))
+    }
+
     /// Where `project.kdl` names the store; [`None`] if that is not where it comes from.
     #[must_use]
     pub fn store_setting(&self, project: &Path) -> Option<(Sources, Span)> {

@@ -11,6 +11,8 @@ pub mod job;
 mod links;
 mod listing;
 pub mod lockfile;
+mod look_recorder;
+pub mod looks;
 mod map;
 pub mod missing;
 mod near;
@@ -348,6 +350,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         record.compared = near.keys(engine, executor.known());
         let results = match options.links {
             Links::Results => {
+                look_recorder::record(host, project, engine, executor.known(), &recorder);
                 near.link((host, project), engine, executor.known(), &recorder);
                 links::link(host, project, engine, executor.known(), &recorder)
             }

@@ -9,6 +9,13 @@ pub fn compact(nanoseconds: u64) -> String {
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
 }
 
+/// `2026-11-23T13:16:40Z` (RFC 3339), UTC.
+#[must_use]
+pub fn utc(nanoseconds: u64) -> String {
+    let (year, month, day, hour, minute, second) = parts(nanoseconds);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// `2026-11-23 14:16:40`, in the time zone of this machine (`TZ`, or the system's).
 #[must_use]
 pub fn shown(nanoseconds: u64) -> String {
@@ -44,6 +51,7 @@ fn parts(nanoseconds: u64) -> (u64, u64, u64, u64, u64, u64) {
 fn dates_are_those_of_the_calendar() {
     assert_eq!(compact(0), "19700101-000000");
     assert_eq!(compact(951_782_400_000_000_000), "20000229-000000");
+    assert_eq!(utc(951_782_400_000_000_000), "2000-02-29T00:00:00Z");
     assert!(shown(951_782_400_000_000_000).starts_with(&minute(951_782_400_000_000_000)));
     assert_eq!(compact(1_795_439_799_500_000_000), "20261123-131639");
 }

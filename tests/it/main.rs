@@ -16,6 +16,7 @@ mod leakage;
 mod licences;
 mod lock;
 mod logging;
+mod looks;
 mod lsp;
 mod metrics;
 mod missing;

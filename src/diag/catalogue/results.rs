@@ -149,6 +149,11 @@ pub(super) const PAGES: &[Page] = &[
         "Check that the project folder is writable. On a case-insensitive file system, the names of stages and files must differ in more than case.",
     ),
     found(
+        "test-looks",
+        "An evaluation of a test set could not be added to `test-looks.jsonl` in the project folder, which says how often each test set has been evaluated.",
+        "Check that the folder is writable. `test-looks #false` in `project.kdl` turns the record off.",
+    ),
+    found(
         "store-locks",
         "The store is on a file system without locks: concurrent runs may compute the same result twice, and garbage collection is not possible.",
         "Mount the file system with locks (Lustre: `flock`), or put the store elsewhere with `MACULA_STORE=FOLDER`. A single run is not affected.",
