@@ -104,6 +104,8 @@ struct ComparedRows {
     title: String,
     /// Names of rows as they are shown: with short ids of runs.
     short: BTreeMap<String, String>,
+    /// The sweep whose points all rows are, in order.
+    swept: Option<Loaded>,
 }
 
 /// Compares runs and points.
@@ -140,7 +142,11 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             row.name = all.short.remove(&row.name).unwrap_or_else(|| std::mem::take(&mut row.name));
         }
     }
-    let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
+    let lines = if arguments.all || arguments.format() != ComparisonFormat::Table { usize::MAX } else { LINES };
+    let mut comparison = Comparison::new(all.rows, &all.columns, by, repeats);
+    if let Some(loaded) = &all.swept {
+        comparison = paired::ranked(host, loaded, comparison, lines)?;
+    }
     match arguments.format() {
         ComparisonFormat::Csv => {
             for note in comparison.notes() {
@@ -150,7 +156,6 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         ComparisonFormat::Json => out::say(&format!("{:#}\n", comparison.json())),
         ComparisonFormat::Table => {
-            let lines = if arguments.all { usize::MAX } else { LINES };
             out::say(&shown(&comparison, &all.title, &all.names, lines));
         }
     }
@@ -196,6 +201,7 @@ pub(super) fn after_run(host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     }
     let by = all.by.take().or_else(|| main_metric::usual(&all.rows.iter().map(|row| &row.figures)));
     let comparison = Comparison::new(all.rows, &all.columns, by, Repeats::Together);
+    let comparison = paired::ranked(host, loaded, comparison, BEST)?;
     let text = shown(&comparison, &all.title, &all.names, BEST);
     out::say(&format!("\n{text}"));
     Ok(())
@@ -246,7 +252,9 @@ fn pipeline(
     };
     let loaded = load::load_points(host, &pipeline)?;
     if let Some(swept) = &loaded.sweep {
-        return points(host, &loaded, swept, alone, all);
+        points(host, &loaded, swept, alone, all)?;
+        all.swept = alone.then_some(loaded);
+        return Ok(());
     }
     let recorded: Vec<RunRecord> =
         loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(LOOKED_AT).collect();

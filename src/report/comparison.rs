@@ -11,6 +11,9 @@ use crate::data::csv;
 use crate::lang::ranking;
 use crate::lang::signature::Better;
 use crate::lang::spec::Rank;
+use crate::learn::metrics::Interval;
+use crate::learn::metrics::paired::FEWEST_POSITIVE;
+use crate::report::paired::{PairVerdict, signed};
 use crate::stage::{Cell, Table};
 
 /// Head of a column of standard deviations.
@@ -79,6 +82,49 @@ pub struct Comparison {
     pub groups: Vec<RepeatGroup>,
     /// Metric to rank by.
     pub by: Option<Rank>,
+    /// How each group stands against the best one, by a paired comparison; empty without one.
+    standings: Vec<Option<Standing>>,
+}
+
+/// A group and the best one, evaluated on the same patches.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It is the best.
+    Best,
+    /// Another.
+    #[serde(untagged)]
+    Other {
+        /// Its metric minus that of the best group.
+        difference: f64,
+        /// 95% confidence interval of the difference.
+        interval: Option<Interval>,
+        /// Whether it is worse, or not distinguishable.
+        verdict: PairVerdict,
+    },
+}
+
+impl Standing {
+    /// Whether it is not distinguishable from the best.
+    fn is_tied(&self) -> bool {
+        matches!(self, Self::Other { verdict: PairVerdict::NotDistinguishable, .. })
+    }
+
+    /// Whether there are too few photographs with a positive to say so.
+    fn is_unknown(&self) -> bool {
+        matches!(self, Self::Other { verdict: PairVerdict::TooFew | PairVerdict::Undefined, .. })
+    }
+
+    /// `best`, `-0.021 tie`, `-0.105 worse`, `-0.075 ?`.
+    fn words(&self) -> String {
+        let Self::Other { difference, .. } = self else { return "best".to_owned() };
+        let verdict = match self {
+            _ if self.is_tied() => "tie",
+            _ if self.is_unknown() => "?",
+            _ => "worse",
+        };
+        format!("{} {verdict}", signed(*difference))
+    }
 }
 
 /// Whether experiments that differ only in their seeds are grouped.
@@ -127,7 +173,28 @@ impl Comparison {
             values.len() > 1 || columns.contains(name)
         };
         apart.retain(two_values);
-        Self { rows, columns: apart, groups, by }
+        Self { rows, columns: apart, groups, by, standings: Vec::new() }
+    }
+
+    /// Takes a paired comparison into account: `standings` of the groups, in their order. Groups that are not distinguishable from the best
+    /// come right after it and share its rank.
+    #[must_use]
+    pub fn with_standings(mut self, standings: &[Option<Standing>]) -> Self {
+        let standing = |at: usize| standings.get(at).copied().flatten();
+        let mut order: Vec<usize> = (0..self.groups.len()).collect();
+        order.sort_by_key(|at| match standing(*at) {
+            Some(Standing::Best) => 0,
+            Some(other) if other.is_tied() => 1,
+            _ => 2,
+        });
+        self.groups = order.iter().map(|at| self.groups[*at].clone()).collect();
+        self.standings = order.into_iter().map(standing).collect();
+        self
+    }
+
+    /// How a group stands against the best one.
+    fn standing(&self, group: usize) -> Option<Standing> {
+        self.standings.get(group).copied().flatten()
     }
 
     /// Metrics that any experiment has, by stage and name: the one ranked by first, then others of its stage, then the rest; metrics
@@ -148,9 +215,10 @@ impl Comparison {
 
     /// Groups with their ranks; a group without the metric to rank by has none.
     fn ranked(&self) -> impl Iterator<Item = (Option<usize>, &RepeatGroup)> {
-        self.groups.iter().zip(1..).map(|(group, rank)| {
+        self.groups.iter().enumerate().map(|(at, group)| {
             let value = self.by.as_ref().and_then(|by| group.spread(&by.stage, &by.metric));
-            (value.map(|_| rank), group)
+            let tied = self.standing(at).is_some_and(|standing| standing.is_tied());
+            (value.map(|_| if tied { 1 } else { at + 1 }), group)
         })
     }
 
@@ -198,6 +266,10 @@ impl Comparison {
             if spreads.iter().flatten().any(|spread| spread.deviation.is_some()) {
                 let importance = if ranks { deviation } else { other };
                 columns.push((DEVIATION.to_owned(), importance, cells(&|spread| spread.deviation)));
+            }
+            if ranks && !self.standings.is_empty() {
+                let words = |at| self.standing(at).map_or_else(String::new, |standing| standing.words());
+                columns.push(("- best".to_owned(), metric, (0..shown.len()).map(words).map(Cell::Text).collect()));
             }
         }
         let states = shown.iter().map(|group| Cell::Text(self.state(group)));
@@ -270,7 +342,21 @@ impl Comparison {
                  validation patches (`--by STAGE.METRIC`)"
             ));
         }
-        if let Some((difference, noise)) = self.close_call() {
+        let any = |of: fn(&Standing) -> bool| self.standings.iter().flatten().any(of);
+        if any(Standing::is_tied) {
+            notes.push(
+                "tie: not distinguishable from the best on the same patches, so it shares its rank; `--paired` has the \
+                 intervals"
+                    .to_owned(),
+            );
+        }
+        if any(Standing::is_unknown) {
+            notes.push(format!(
+                "?: fewer than {FEWEST_POSITIVE} patients (photographs, if patients are unknown) have a positive of a class, so \
+                 nobody knows whether the difference is due to chance"
+            ));
+        }
+        if let Some((difference, noise)) = self.close_call().filter(|_| self.standings.is_empty()) {
             notes.push(format!(
                 "the top two differ by {difference:.4}, less than the standard deviation between single repeats ({noise:.4}): they \
                  cannot be ranked"
@@ -330,9 +416,10 @@ impl Comparison {
     /// The comparison as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        let groups = self.ranked().map(|(rank, group)| {
+        let groups = self.ranked().enumerate().map(|(at, (rank, group))| {
             let rows: Vec<&Experiment> = group.rows.iter().map(|row| &self.rows[*row]).collect();
-            json!({ "rank": rank, "figures": group.figures, "experiments": rows })
+            let against = self.standing(at);
+            json!({ "rank": rank, "figures": group.figures, "against-best": against, "experiments": rows })
         });
         let by = self.by.as_ref().map(|Rank { stage, metric: figure, better }| {
             let better = if *better == Better::Higher { "higher" } else { "lower" };

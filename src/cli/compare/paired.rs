@@ -3,11 +3,17 @@
 mod candidates;
 mod screen;
 
+use candidates::{Contender, PointChoice};
+
 use super::{Arguments, ComparisonFormat};
-use crate::cli::{Exit, Failure};
+use crate::cli::load::Swept;
+use crate::cli::{Exit, Failure, Loaded};
+use crate::lang::spec::StageSpec;
 use crate::lang::{near, ranking};
+use crate::learn::metrics::paired::DRAWS;
 use crate::progress::out;
-use crate::report::paired::{ComparedModel, PairedComparison, joined};
+use crate::report::comparison::{Comparison, RepeatGroup, Standing};
+use crate::report::paired::{ComparedModel, JoinedPatches, PairedComparison, joined};
 use crate::run::Host;
 
 /// Metric of the verdict, unless `--by` names another.
@@ -31,14 +37,7 @@ pub(super) fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failur
     }
     let all: Vec<_> = found.iter().flat_map(|candidate| candidate.evaluations.iter().cloned()).collect();
     let joined = joined(&all).map_err(|error| Failure::user(error.text).hint(error.hint))?;
-    let mut models = joined.models.iter().cloned();
-    let candidates: Vec<ComparedModel> = found
-        .iter()
-        .map(|candidate| ComparedModel {
-            name: candidate.name.clone(),
-            repeats: models.by_ref().take(candidate.evaluations.len()).collect(),
-        })
-        .collect();
+    let candidates = models(&found, &joined);
     let rank = found.iter().find_map(|candidate| candidate.rank.clone());
     let by = by(arguments, rank, &joined.classes)?;
     let comparison = PairedComparison::new(&joined, &candidates, &by, arguments.pairs.draws);
@@ -50,6 +49,71 @@ pub(super) fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failur
         }
     }
     Ok(Exit::Done)
+}
+
+/// What is compared, with the scores of its repeats on the joined patches.
+fn models(found: &[Contender], joined: &JoinedPatches) -> Vec<ComparedModel> {
+    let mut models = joined.models.iter().cloned();
+    let mut repeats = |contender: &Contender| models.by_ref().take(contender.evaluations.len()).collect();
+    found.iter().map(|one| ComparedModel { name: one.name.clone(), repeats: repeats(one) }).collect()
+}
+
+/// A comparison of the points of a sweep, with the first `lines` groups ranked by a paired comparison, as far as the metric is one of
+/// evaluations of the same patches.
+///
+/// # Errors
+/// A [`Failure`] if an evaluation cannot be read.
+pub(super) fn ranked(
+    host: &Host,
+    loaded: &Loaded,
+    comparison: Comparison,
+    lines: usize,
+) -> Result<Comparison, Failure> {
+    let Some(swept) = &loaded.sweep else { return Ok(comparison) };
+    Ok(match standings(host, loaded, swept, &comparison, lines)? {
+        Some(standings) => comparison.with_standings(&standings),
+        None => comparison,
+    })
+}
+
+/// How each group stands against the best one; [`None`] if they cannot be compared.
+fn standings(
+    host: &Host,
+    loaded: &Loaded,
+    swept: &Swept,
+    comparison: &Comparison,
+    lines: usize,
+) -> Result<Option<Vec<Option<Standing>>>, Failure> {
+    let Some(by) = &comparison.by else { return Ok(None) };
+    let evaluates =
+        |stage: &StageSpec| stage.base_name == by.stage && stage.outputs.iter().any(|out| out.ty == "scores");
+    if !loaded.pipeline.stages.iter().any(evaluates) {
+        return Ok(None);
+    }
+    let each = comparison.groups.len() == comparison.rows.len();
+    let metric = format!("{}.{}", by.stage, by.metric);
+    let choice = PointChoice { each, by: Some(&metric) };
+    let mut found = candidates::evaluated(host, choice, loaded, swept, &[])?.found;
+    let shown = &comparison.groups[..lines.min(comparison.groups.len())];
+    found.retain(|one| shown.iter().any(|group| group.rows == one.points));
+    let all: Vec<_> = found.iter().flat_map(|one| one.evaluations.iter().cloned()).collect();
+    let Some(joined) = (found.len() > 1).then(|| joined(&all).ok()).flatten() else { return Ok(None) };
+    let compared = PairedComparison::new(&joined, &models(&found, &joined), &by.metric, DRAWS);
+    // Of two, the second is compared with the first; of several, each with the best.
+    let standing = |name: &str| {
+        let best = compared.best.as_deref()?;
+        if name == best {
+            return Some(Standing::Best);
+        }
+        let pair = compared.pairs.iter().find(|pair| pair.first == name || pair.second == name)?;
+        let main = compared.main(pair)?;
+        let found = if pair.first == name { main.reversed() } else { main.clone() };
+        let (difference, interval) = (found.difference?, found.interval);
+        Some(Standing::Other { difference, interval, verdict: found.verdict })
+    };
+    let named = |group: &RepeatGroup| found.iter().find(|one| one.points == group.rows);
+    let standings: Vec<_> = comparison.groups.iter().map(|group| standing(&named(group)?.name)).collect();
+    Ok(standings.contains(&Some(Standing::Best)).then_some(standings))
 }
 
 /// The metric named by `--by`, with or without its stage, or that of the sweep's `rank by=` if evaluations have it.

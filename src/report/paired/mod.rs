@@ -112,6 +112,27 @@ pub struct PairedComparison {
     pub draws: u64,
 }
 
+impl MetricComparison {
+    /// The same comparison seen from the second candidate.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let negative = |value: Option<f64>| value.map(|value| -value);
+        Self {
+            first: self.second,
+            second: self.first,
+            difference: negative(self.difference),
+            interval: self.interval.map(|interval| Interval { low: -interval.high, high: -interval.low }),
+            by_repeat: self.by_repeat.iter().copied().map(negative).collect(),
+            verdict: match self.verdict {
+                PairVerdict::Better => PairVerdict::Worse,
+                PairVerdict::Worse => PairVerdict::Better,
+                other => other,
+            },
+            ..self.clone()
+        }
+    }
+}
+
 impl PairedComparison {
     /// Compares two or more candidates on the same patches; `by` is a metric of `eval`.
     ///

@@ -28,6 +28,17 @@ pub(super) struct Contender {
     pub(super) evaluations: Vec<EvaluationTable>,
     /// Metric of `rank by=` of its sweep.
     pub(super) rank: Option<String>,
+    /// Numbers of its points in the sweep; none if it is not of a sweep.
+    pub(super) points: Vec<usize>,
+}
+
+/// How the points of a sweep are compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PointChoice<'a> {
+    /// Whether repeats stand apart.
+    pub(super) each: bool,
+    /// `STAGE.METRIC`, whose stage chooses among several evaluations.
+    pub(super) by: Option<&'a str>,
 }
 
 /// All that the arguments name, in their order.
@@ -98,12 +109,12 @@ fn evaluating(pipeline: &Pipeline) -> Vec<String> {
 }
 
 /// The only evaluation among several, or the one whose metric `--by` or `rank by=` names.
-fn one_of(names: &[String], arguments: &Arguments, sweep: Option<&Sweep>, of: &str) -> Result<String, Failure> {
+fn one_of(names: &[String], by: Option<&str>, sweep: Option<&Sweep>, of: &str) -> Result<String, Failure> {
     let named =
         |by: &str| names.iter().find(|name| by.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')));
     let ranked =
         || sweep.and_then(|sweep| sweep.rank.as_ref()).and_then(|rank| names.iter().find(|name| **name == rank.stage));
-    match (arguments.by.as_deref().and_then(named).or_else(ranked), names) {
+    match (by.and_then(named).or_else(ranked), names) {
         (Some(name), _) | (None, [name]) => Ok(name.clone()),
         (None, []) => Err(Failure::user(format!("{of} has no evaluation")).hint("add a stage `eval` or `pool`")),
         (None, [first, ..]) => Err(Failure::user(format!("{of} has several evaluations: {}", quoted(names)))
@@ -128,7 +139,7 @@ fn stages(
     let wanted: Vec<(String, String)> = if chosen.is_empty() && alone {
         names.into_iter().map(|name| (name.clone(), name)).collect()
     } else if chosen.is_empty() {
-        vec![(pipeline.name.clone(), one_of(&names, arguments, None, &format!("`{}`", pipeline.name))?)]
+        vec![(pipeline.name.clone(), one_of(&names, arguments.by.as_deref(), None, &format!("`{}`", pipeline.name))?)]
     } else {
         let stage = |word: &String| {
             let stage = pipeline.outlet(word).map_or(word, |reference| &reference.stage);
@@ -151,7 +162,7 @@ fn stages(
         };
         let tree = trees.get(&stage).ok_or_else(missing)?;
         let evaluation = table(format!("`{name}`"), tree, &loaded.store.objects)?;
-        Ok(Contender { name, evaluations: vec![evaluation], rank: None })
+        Ok(Contender { name, evaluations: vec![evaluation], rank: None, points: Vec::new() })
     };
     wanted.into_iter().map(contender).collect()
 }
@@ -182,58 +193,8 @@ fn points(
     chosen: &[String],
 ) -> Result<Vec<Contender>, Failure> {
     let sweep = &swept.sweep;
-    let trees = results(host, loaded)?;
-    let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
-    for (number, point) in sweep.points.iter().enumerate() {
-        let varied = sweep.axes.iter().zip(&point.at).filter(|(axis, _)| arguments.each || !axis.repeats);
-        let own: Vec<usize> = varied.map(|(_, at)| *at).collect();
-        match groups.iter_mut().find(|(at, _)| *at == own) {
-            Some((_, points)) => points.push(number),
-            None => groups.push((own, vec![number])),
-        }
-    }
-    let by_axes = |at: &[usize], shown: &dyn Fn(usize) -> bool| {
-        let axes = sweep.axes.iter().enumerate().filter(|(_, axis)| arguments.each || !axis.repeats);
-        let axes = axes.filter(|(number, _)| shown(*number));
-        axes.map(|(number, axis)| format!("{}={}", axis.name, axis.values[at[number]])).collect::<Vec<_>>().join(",")
-    };
-    let words = |points: &[usize]| by_axes(&sweep.points[points[0]].at, &|_| true);
-    let wanted: Vec<&(Vec<usize>, Vec<usize>)> = if chosen.is_empty() {
-        groups.iter().collect()
-    } else {
-        chosen.iter().map(|word| point(sweep, &groups, word, &words)).collect::<Result<_, _>>()?
-    };
-    let mut found = Vec::new();
-    let mut places = Vec::new();
-    let mut open = Vec::new();
-    for (_, points) in wanted {
-        let name = words(points);
-        let mut evaluations = Vec::new();
-        for &number in points {
-            let names = evaluating(&sweep.points[number].pipeline);
-            let stage = one_of(&names, arguments, Some(sweep), &format!("`{name}`"))?;
-            let merged = swept.places[number].get(&stage);
-            if let Some(tree) = merged.and_then(|merged| trees.get(merged)) {
-                let title = format!("point {} ({})", number + 1, sweep.words(&sweep.points[number]));
-                evaluations.push(table(title, tree, &loaded.store.objects)?);
-            }
-        }
-        if evaluations.len() < points.len() {
-            open.push(name);
-        } else {
-            let rank = sweep.rank.as_ref().map(|rank| rank.metric.clone());
-            found.push(Contender { name, evaluations, rank });
-            places.push(&sweep.points[points[0]].at);
-        }
-    }
-    // Points are called by the axes in which they differ.
-    let differs = |axis: usize| places.iter().any(|other| other[axis] != places[0][axis]);
-    for (contender, at) in found.iter_mut().zip(&places) {
-        let name = by_axes(at, &differs);
-        if !name.is_empty() {
-            contender.name = name;
-        }
-    }
+    let choice = PointChoice { each: arguments.each, by: arguments.by.as_deref() };
+    let EvaluatedPoints { found, open } = evaluated(host, choice, loaded, swept, chosen)?;
     if !open.is_empty() {
         let mut run = format!("`macula run {} --sweep {}", loaded.file, sweep.name);
         for set in &arguments.set {
@@ -252,6 +213,76 @@ fn points(
         out::note(&format!("note: {count} left out, without all results ({run})\n"));
     }
     Ok(found)
+}
+
+/// Points with evaluations, and the names of those without.
+pub(super) struct EvaluatedPoints {
+    pub(super) found: Vec<Contender>,
+    pub(super) open: Vec<String>,
+}
+
+/// The evaluations of points, repeats together unless they stand apart: of those named, or of all.
+pub(super) fn evaluated(
+    host: &Host,
+    choice: PointChoice,
+    loaded: &Loaded,
+    swept: &Swept,
+    chosen: &[String],
+) -> Result<EvaluatedPoints, Failure> {
+    let sweep = &swept.sweep;
+    let trees = results(host, loaded)?;
+    let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+    for (number, point) in sweep.points.iter().enumerate() {
+        let varied = sweep.axes.iter().zip(&point.at).filter(|(axis, _)| choice.each || !axis.repeats);
+        let own: Vec<usize> = varied.map(|(_, at)| *at).collect();
+        match groups.iter_mut().find(|(at, _)| *at == own) {
+            Some((_, points)) => points.push(number),
+            None => groups.push((own, vec![number])),
+        }
+    }
+    let by_axes = |at: &[usize], shown: &dyn Fn(usize) -> bool| {
+        let axes = sweep.axes.iter().enumerate().filter(|(_, axis)| choice.each || !axis.repeats);
+        let axes = axes.filter(|(number, _)| shown(*number));
+        axes.map(|(number, axis)| format!("{}={}", axis.name, axis.values[at[number]])).collect::<Vec<_>>().join(",")
+    };
+    let words = |points: &[usize]| by_axes(&sweep.points[points[0]].at, &|_| true);
+    let wanted: Vec<&(Vec<usize>, Vec<usize>)> = if chosen.is_empty() {
+        groups.iter().collect()
+    } else {
+        chosen.iter().map(|word| point(sweep, &groups, word, &words)).collect::<Result<_, _>>()?
+    };
+    let mut found = Vec::new();
+    let mut places = Vec::new();
+    let mut open = Vec::new();
+    for (_, points) in wanted {
+        let name = words(points);
+        let mut evaluations = Vec::new();
+        for &number in points {
+            let names = evaluating(&sweep.points[number].pipeline);
+            let stage = one_of(&names, choice.by, Some(sweep), &format!("`{name}`"))?;
+            let merged = swept.places[number].get(&stage);
+            if let Some(tree) = merged.and_then(|merged| trees.get(merged)) {
+                let title = format!("point {} ({})", number + 1, sweep.words(&sweep.points[number]));
+                evaluations.push(table(title, tree, &loaded.store.objects)?);
+            }
+        }
+        if evaluations.len() < points.len() {
+            open.push(name);
+        } else {
+            let rank = sweep.rank.as_ref().map(|rank| rank.metric.clone());
+            found.push(Contender { name, evaluations, rank, points: points.clone() });
+            places.push(&sweep.points[points[0]].at);
+        }
+    }
+    // Points are called by the axes in which they differ.
+    let differs = |axis: usize| places.iter().any(|other| other[axis] != places[0][axis]);
+    for (contender, at) in found.iter_mut().zip(&places) {
+        let name = by_axes(at, &differs);
+        if !name.is_empty() {
+            contender.name = name;
+        }
+    }
+    Ok(EvaluatedPoints { found, open })
 }
 
 /// The group of points that a word such as `lr=1e-4` or `lr=1e-4,epochs=20` means.
@@ -295,7 +326,12 @@ fn of_runs(host: &Host, arguments: &Arguments, ids: &[String]) -> Result<Vec<Con
         let (first, more) = (&runs[group.rows[0]], group.rows.len() - 1);
         let name = if more == 0 { first.id.clone() } else { format!("{} and {more} more", first.id) };
         let evaluations = group.rows.iter().map(|at| of_run_record(&store, arguments, &runs[*at]));
-        Ok(Contender { name, evaluations: evaluations.collect::<Result<_, Failure>>()?, rank: None })
+        Ok(Contender {
+            name,
+            evaluations: evaluations.collect::<Result<_, Failure>>()?,
+            rank: None,
+            points: Vec::new(),
+        })
     };
     groups.iter().map(contender).collect()
 }
@@ -308,7 +344,7 @@ fn of_run_record(store: &Store, arguments: &Arguments, run: &RunRecord) -> Resul
     let names: BTreeSet<String> =
         run.stages.iter().filter(|(_, stage)| port(&stage.kind).is_some()).map(|(name, _)| name.clone()).collect();
     let names: Vec<String> = names.into_iter().collect();
-    let name = one_of(&names, arguments, None, &format!("run `{}`", run.id))?;
+    let name = one_of(&names, arguments.by.as_deref(), None, &format!("run `{}`", run.id))?;
     let stage = &run.stages[&name];
     let gone = || {
         Failure::user(format!("the result of `{name}` in run `{}` is no longer in the store", run.id))
