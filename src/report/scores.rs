@@ -219,10 +219,17 @@ pub fn within_photograph(scores: &Scores) -> Option<Table> {
 pub fn calibration(scores: &Scores) -> Option<Table> {
     let row = |((name, found), baseline): ((&String, &Option<ClassReliability>), &Baseline)| {
         let of = |value: fn(&ClassReliability) -> f64| real(found.as_ref().map(value));
+        let range = |interval: fn(&ClassReliability) -> Option<Interval>| {
+            let words = |found: Interval| format!("{} to {}", metric(Some(found.low)), metric(Some(found.high)));
+            Cell::Text(found.as_ref().and_then(interval).map_or_else(|| "-".to_owned(), words))
+        };
         vec![
             Cell::Text(name.clone()),
             of(|class| class.calibration_error),
+            range(|class| class.calibration_error_interval),
+            real(found.as_ref().and_then(|class| class.calibration_noise)),
             of(|class| class.brier),
+            range(|class| class.brier_interval),
             of(|class| class.reliability),
             of(|class| class.resolution),
             of(|class| class.uncertainty),
@@ -235,7 +242,10 @@ pub fn calibration(scores: &Scores) -> Option<Table> {
     let columns = [
         "class",
         "ECE",
+        "ECE 95% CI",
+        "by chance",
         "Brier",
+        "Brier 95% CI",
         "reliability",
         "resolution",
         "uncertainty",

@@ -8,6 +8,7 @@ use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::table::{Column, Columns};
+use crate::lang::value::Value;
 use crate::learn::evaluation::{
     ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions, reliability_bins,
 };
@@ -23,8 +24,9 @@ use crate::store::{Entry, Objects, Tree};
 /// The implementation.
 pub const EVAL: Implementation = Implementation {
     name: "eval",
-    version: 4,
-    revised: None,
+    version: 5,
+    // Only evaluations of calibration, which has intervals since.
+    revised: Some(|params| if matches!(params.get("calibration"), Some(Value::Bool(true))) { 5 } else { 4 }),
     seeded: true,
     determinism: Determinism::PathExact {
         path: inference::target,

@@ -8,6 +8,7 @@ use super::threshold_tune::{natural, not_empty};
 use super::whole::{FILE, whole};
 use crate::data::patches::PatchSet;
 use crate::data::table::{Column, Columns};
+use crate::lang::value::Value;
 use crate::learn::evaluation::{
     ExamplePatch, HALF, ScoredSet, Scores, curves, evaluate, examples, predictions, reliability_bins,
 };
@@ -21,8 +22,9 @@ use crate::store::Tree;
 /// The implementation.
 pub const POOL: Implementation = Implementation {
     name: "pool",
-    version: 2,
-    revised: None,
+    version: 3,
+    // Only evaluations of calibration, which has intervals since.
+    revised: Some(|params| if matches!(params.get("calibration"), Some(Value::Bool(true))) { 3 } else { 2 }),
     seeded: true,
     determinism: Determinism::BitExact,
     check: None,

@@ -159,7 +159,7 @@ pub fn intervals_over_folds(
 }
 
 /// How often each group is in a resample.
-fn drawn(groups: usize, replicate: u64, streams: &Streams) -> Vec<u64> {
+pub(super) fn drawn(groups: usize, replicate: u64, streams: &Streams) -> Vec<u64> {
     let mut stream = streams.stream("bootstrap", replicate, &[]);
     let mut times = vec![0u64; groups];
     for _ in 0..groups {

@@ -1,9 +1,13 @@
 //! Reliability of scores as probabilities: the curve of observed frequencies, the Brier score and its parts, and the calibration error. Knows
 //! no threshold.
 
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{FEWEST_GROUPS, Interval, percentile, ratio_interval};
+use super::bootstrap::{FEWEST_GROUPS, Interval, REPLICATES, drawn, intervals_of, percentile, ratio_interval};
+use super::slopes::Sloped;
 use super::{LabelledScores, known};
 use crate::base::Streams;
 
@@ -48,10 +52,30 @@ pub struct ClassReliability {
     /// Expected calibration error: mean absolute difference of mean score and observed frequency of a bin, weighted by patches (ECE, of
     /// bins with equal numbers of patches).
     pub calibration_error: f64,
+    /// 95% confidence interval of `brier` over groups; [`None`] if fewer than ten groups have a positive.
+    #[serde(default)]
+    pub brier_interval: Option<Interval>,
+    /// 95% confidence interval of `calibration_error` over groups, with these bins; it begins at 0 if 2.5% of calibrated scores would have
+    /// such an error by chance. [`None`] as above.
+    #[serde(default)]
+    pub calibration_error_interval: Option<Interval>,
+    /// Mean calibration error that the choice of groups alone causes, even for calibrated scores; [`None`] as above.
+    #[serde(default)]
+    pub calibration_noise: Option<f64>,
     /// Mean score.
     pub mean_score: f64,
     /// Bins from the lowest to the highest score.
     pub bins: Vec<ReliabilityBin>,
+}
+
+/// The rows of one group.
+#[derive(Clone, Default)]
+struct GroupErrors {
+    rows: u64,
+    /// Sum of the squared differences of score and label.
+    squared: f64,
+    /// Sum of the differences of score and label in each bin.
+    by_bin: Vec<f64>,
 }
 
 /// Reliability of each class over its known rows; [`None`] if no label is known. `group` is the group of each row, numbered from 0 without
@@ -81,7 +105,14 @@ fn of_class(mut rows: Vec<(f64, bool, u32)>, groups: usize, streams: &Streams) -
     let mean = |value: &dyn Fn(&(f64, bool, u32)) -> f64| rows.iter().map(value).sum::<f64>() / n;
     let (mean_score, prevalence) = (mean(&|row| row.0), mean(&|row| label(row.1)));
     let brier = mean(&|row| (row.0 - label(row.1)) * (row.0 - label(row.1)));
-    let bins: Vec<ReliabilityBin> = bins(&rows).into_iter().map(|rows| bin(rows, groups, streams)).collect();
+    let binned = bins(&rows);
+    let errors = errors(&binned, groups);
+    let with_positive = rows.iter().filter(|row| row.1).map(|row| row.2).collect::<BTreeSet<_>>().len();
+    let enough = with_positive >= FEWEST_GROUPS;
+    let [brier_interval, around] =
+        if enough { intervals_of(groups, |times| sloped(&errors, times), streams) } else { [None, None] };
+    let noise = enough.then(|| noise(&errors, streams));
+    let bins: Vec<ReliabilityBin> = binned.into_iter().map(|rows| bin(rows, groups, streams)).collect();
     let over = |value: &dyn Fn(&ReliabilityBin) -> f64| {
         bins.iter().map(|bin| bin.patches as f64 * value(bin)).sum::<f64>() / n
     };
@@ -90,6 +121,10 @@ fn of_class(mut rows: Vec<(f64, bool, u32)>, groups: usize, streams: &Streams) -
     let resolution = over(&|bin| square(bin.observed - prevalence));
     let uncertainty = prevalence * (1.0 - prevalence);
     let calibration_error = over(&|bin| (bin.mean_score - bin.observed).abs());
+    // What calibrated scores may have by chance does not exclude that these are.
+    let is_chance = noise.as_ref().is_some_and(|noise| calibration_error <= percentile(noise, 0.975));
+    let calibration_error_interval =
+        around.map(|around| Interval { low: if is_chance { 0.0 } else { around.low }, ..around });
     let within_bins = brier - (reliability - resolution + uncertainty);
     Some(ClassReliability {
         brier,
@@ -98,9 +133,64 @@ fn of_class(mut rows: Vec<(f64, bool, u32)>, groups: usize, streams: &Streams) -
         uncertainty,
         within_bins,
         calibration_error,
+        brier_interval,
+        calibration_error_interval,
+        calibration_noise: noise.map(|noise| noise.iter().sum::<f64>() / noise.len() as f64),
         mean_score,
         bins,
     })
+}
+
+fn errors(bins: &[&[(f64, bool, u32)]], groups: usize) -> Vec<GroupErrors> {
+    let mut errors = vec![GroupErrors { by_bin: vec![0.0; bins.len()], ..GroupErrors::default() }; groups];
+    for (at, rows) in bins.iter().enumerate() {
+        for &(score, present, group) in *rows {
+            let error = score - f64::from(u8::from(present));
+            let own = &mut errors[group as usize];
+            own.rows += 1;
+            own.squared += error * error;
+            own.by_bin[at] += error;
+        }
+    }
+    errors
+}
+
+/// Number of rows, and the sum of differences in each bin, with each group repeated `times` times.
+fn summed(errors: &[GroupErrors], times: &[u64]) -> (f64, Vec<f64>) {
+    let mut sums = vec![0.0; errors.first().map_or(0, |own| own.by_bin.len())];
+    let mut rows = 0.0;
+    for (own, &times) in errors.iter().zip(times).filter(|(_, times)| **times > 0) {
+        rows += (own.rows * times) as f64;
+        sums.iter_mut().zip(&own.by_bin).for_each(|(sum, error)| *sum += error * times as f64);
+    }
+    (rows, sums)
+}
+
+/// Brier score and calibration error with each group repeated `times` times. A bin adds the absolute sum of its differences, divided by all
+/// rows, as its weight is its share of them.
+fn sloped(errors: &[GroupErrors], times: &[u64]) -> [Option<Sloped>; 2] {
+    let (rows, sums) = summed(errors, times);
+    if rows == 0.0 {
+        return [None, None];
+    }
+    let squared = errors.iter().zip(times).map(|(own, &times)| own.squared * times as f64).sum::<f64>();
+    let of = |value: f64, part: &dyn Fn(&GroupErrors) -> f64| {
+        Some(Sloped { value, slopes: errors.iter().map(|own| (part(own) - value * own.rows as f64) / rows).collect() })
+    };
+    let signed = |own: &GroupErrors| sums.iter().zip(&own.by_bin).map(|(sum, error)| sum.signum() * error).sum::<f64>();
+    [of(squared / rows, &|own| own.squared), of(sums.iter().map(|sum| sum.abs()).sum::<f64>() / rows, &signed)]
+}
+
+/// Calibration errors, ascending, of resamples around the differences of the bins: what they would be if these differences were 0.
+fn noise(errors: &[GroupErrors], streams: &Streams) -> Vec<f64> {
+    let (rows, sums) = summed(errors, &vec![1; errors.len()]);
+    let own = |replicate: u64| {
+        let (drawn, own) = summed(errors, &drawn(errors.len(), replicate, streams));
+        own.iter().zip(&sums).map(|(own, sum)| (own - sum * drawn / rows).abs()).sum::<f64>() / drawn.max(1.0)
+    };
+    let mut all: Vec<f64> = (0..REPLICATES).into_par_iter().map(own).collect();
+    all.sort_unstable_by(f64::total_cmp);
+    all
 }
 
 /// Rows in bins between quantiles of the scores, as scikit-learn's `calibration_curve(strategy="quantile")`: equal scores share a bin, and
