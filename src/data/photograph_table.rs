@@ -12,7 +12,10 @@ use crate::store::{Objects, Tree};
 /// Column that names the photographs.
 const PHOTOGRAPH: &str = "photograph";
 
-/// Value of one column for each photograph; [`None`] if it is empty.
+/// Cells that mean a missing number, in lower case: as pandas, R and spreadsheets write it.
+const MISSING: [&str; 8] = ["na", "n/a", "#n/a", "<na>", "nan", "null", "none", "."];
+
+/// Value of one column for each photograph; [`None`] if it is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PhotographFact {
     /// Numbers.
@@ -50,12 +53,28 @@ impl PhotographFact {
                 return Err(wrong(text).hint("keep one row for each photograph"));
             }
         }
-        let number = |text: &String| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-        if all.values().flatten().all(|text| number(text).is_some()) {
-            let numbers = all.into_iter().map(|(name, text)| (name, text.as_ref().and_then(number)));
-            return Ok(Self::Numbers(numbers.collect()));
+        let is_missing = |text: &str| MISSING.contains(&text.to_ascii_lowercase().as_str());
+        let number = |text: &String| text.parse::<f64>().ok().filter(|_| !is_missing(text));
+        let there = || all.iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let other = there().find(|(_, text)| number(text).is_none() && !is_missing(text));
+        if other.is_some() {
+            return Ok(Self::Texts(all));
         }
-        Ok(Self::Texts(all))
+        if let Some((photograph, text)) = there().find(|(_, text)| number(text).is_some_and(f64::is_infinite)) {
+            let text = format!("`{name}`: `{column}` of photograph `{photograph}` is `{text}`, not a finite number");
+            return Err(wrong(text).hint("leave the cell empty if the number is unknown"));
+        }
+        let numbers = all.iter().map(|(name, text)| (name.clone(), text.as_ref().and_then(number)));
+        Ok(Self::Numbers(numbers.collect()))
+    }
+
+    /// A cell that made a column text although most of its cells are numbers, and its photograph: a mistake in writing, perhaps.
+    #[must_use]
+    pub fn odd_cell(&self) -> Option<(&str, &str)> {
+        let Self::Texts(cells) = self else { return None };
+        let cells = cells.iter().filter_map(|(name, text)| Some((name.as_str(), text.as_deref()?)));
+        let (numbers, texts): (Vec<_>, Vec<_>) = cells.partition(|(_, text)| text.parse::<f64>().is_ok());
+        texts.first().copied().filter(|_| numbers.len() > texts.len())
     }
 
     /// Whether it has a row for a photograph.
@@ -155,6 +174,13 @@ mod tests {
         assert_eq!(read(text, "camera"), Ok(PhotographFact::Texts(texts.into())));
         let numbers = [("a", Some(40.0)), ("b", None), ("c", Some(38.5))].map(|(name, cell)| (name.to_owned(), cell));
         assert_eq!(read(text, "age"), Ok(PhotographFact::Numbers(numbers.clone().into())));
+        for missing in ["NA", "nan", "N/A", "NULL", " . "] {
+            let text = format!("photograph,age\na,40\nb,{missing}\nc,38.5\n");
+            assert_eq!(read(&text, "age"), Ok(PhotographFact::Numbers(numbers.clone().into())), "{missing}");
+        }
+        let mostly = read("photograph,age\na,40\nb,\"38,5\"\nc,38.5\n", "age").expect("text");
+        assert_eq!(mostly.odd_cell(), Some(("b", "38,5")));
+        assert_eq!(read(text, "camera").expect("text").odd_cell(), None);
         let column = |values: Vec<Option<f64>>| Column::Real(values);
         let mut table = Columns::default();
         table.push("photograph", Column::Text(["a", "b", "c"].map(|name| Some(name.to_owned())).to_vec()));
@@ -175,5 +201,6 @@ mod tests {
         refused("name,camera\na,1\n", "column `photograph` is missing");
         refused("photograph,camera\na,1\na,2\n", "photograph `a` occurs twice");
         refused("photograph,camera\na\n", "line 2 has 1 cells");
+        refused("photograph,camera\na,1\nb,inf\n", "`camera` of photograph `b` is `inf`, not a finite number");
     }
 }

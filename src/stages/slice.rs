@@ -1,9 +1,10 @@
 //! `slice`: recall and ranking metrics of the positives of each stratum of a measure. The metrics are in
 //! [`crate::learn::evaluation`], the summary in [`crate::report::slices`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::given_scores::{GivenScores, given_scores};
+use crate::base::figure::{counted, noun};
 use crate::data::patches::{Part, PatchRow, PatchSet};
 use crate::data::photograph_table::PhotographFact;
 use crate::lang::value::Value;
@@ -19,8 +20,8 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const SLICE: Implementation = Implementation {
     name: "slice",
-    version: 1,
-    revised: None,
+    version: 2,
+    revised: Some(|params| if matches!(params.get("by"), Some(Value::Text(by)) if by == COLUMN) { 2 } else { 1 }),
     seeded: true,
     determinism: Determinism::BitExact,
     check: Some(check),
@@ -93,8 +94,13 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     };
     let by = ctx.params.text("by")?;
     let name = if by == COLUMN { ctx.params.text("by.name")? } else { by };
+    let mut warnings = Vec::new();
     let fact = match ctx.inputs.optional("table") {
-        Some(table) => Some(joined(PhotographFact::find(table, name, ctx.objects)?, &set)?),
+        Some(table) => {
+            let fact = PhotographFact::find(table, name, ctx.objects)?;
+            warnings = doubts(&fact, name, &set);
+            Some(joined(fact, &set)?)
+        }
         None => None,
     };
     if let (Some(SliceValues::Texts(_)), SliceCuts::Limits(_)) = (&fact, &cuts) {
@@ -109,7 +115,31 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     tree.insert("slices.json", ctx.objects.put(&serde_json::to_vec_pretty(&slices).map_err(|error| bug(&error))?)?);
     let table = slices.table().to_parquet().map_err(|error| bug(&error))?;
     tree.insert("slices.parquet", ctx.objects.put(&table)?);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&slices), target: None })
+    let mut summary = summary(&slices);
+    summary.warnings.splice(0..0, warnings);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// What the user's table may lack, or mistake.
+fn doubts(fact: &PhotographFact, column: &str, set: &PatchSet) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let mut warn = |text: String| found.push(Warning { code: "photograph-table".to_owned(), text });
+    if let Some((photograph, cell)) = fact.odd_cell() {
+        warn(format!(
+            "most of column `{column}` are numbers, but `{photograph}` has `{cell}`: so all are text, and each text is a stratum"
+        ));
+    }
+    let photographs: BTreeSet<&str> = set.parts.iter().map(|part| part.photograph.as_str()).collect();
+    let without: Vec<&str> = photographs.iter().copied().filter(|name| !fact.has(name)).collect();
+    if let Some(first) = without.first() {
+        let all = counted(photographs.len() as u64, "photograph", "photographs");
+        let verb = noun(without.len() as u64, "has", "have");
+        warn(format!(
+            "{} of {all} {verb} no row in the table, such as `{first}`: their positives are in the stratum `unknown`",
+            without.len()
+        ));
+    }
+    found
 }
 
 /// What is predicted at the connected thresholds, or as the predictions say at theirs, or at 0.5; and whether thresholds were tuned.

@@ -119,7 +119,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "photograph-table",
-        "A table of facts about photographs cannot be read or joined: it has no column `photograph`, no column of the name asked for, a photograph twice, or none of the photographs of the data.",
+        "A table of facts about photographs cannot be read or joined: it has no column `photograph`, no column of the name asked for, a photograph twice, or none of the photographs of the data. As a warning: some photographs have no row, or a column of numbers has a cell of text.",
         "Write a CSV or Parquet file with one row for each photograph and its name, without the extension, in the column `photograph`.",
     ),
     found(
