@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::predict::predicted;
 use super::threshold_tune::judged;
 use crate::base::Digest;
-use crate::base::figure::counted;
+use crate::base::figure::{counted, noun};
 use crate::data::patches::PatchSet;
 use crate::data::predictions::Predictions;
 use crate::stage::{Ctx, Determinism, Implementation, Named, Outcome, StageError, Warning, Work};
@@ -30,9 +30,9 @@ fn identical(given: &[Named]) -> Option<Warning> {
     (same > 0).then(|| Warning {
         code: "same-predictions".into(),
         text: format!(
-            "only {} of the {} predictions are different; training stages that differ only in their names are one: write `replicate 1` in the second",
-            different.len(),
-            given.len()
+            "{same} of the {} predictions {} same as others, so they count several times; if two training stages have the same settings, write `replicate 1` in the second",
+            given.len(),
+            noun(same as u64, "is the", "are the")
         ),
     })
 }

@@ -206,7 +206,7 @@ fn fitted(
             let photographs = counted(photographs[class], "photograph", "photographs");
             let (fewest, of) = FEWEST;
             let text = format!(
-                "the calibration of `{name}` is uncertain: it is based on {patches} of {photographs} (fewer than {fewest} patches or {of} photographs)"
+                "the calibration of `{name}` rests on only {patches} of {photographs}; {fewest} of {of} are the least"
             );
             warn("few-positives", text);
         }

@@ -224,8 +224,8 @@ fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
             let patches = figure::counted(class.positives, "positive patch", "positive patches");
             let photographs = figure::counted(class.positive_photographs, "photograph", "photographs");
             let text = format!(
-                "the threshold of `{name}` is uncertain: it is based on {patches} of {photographs} (fewer than \
-                 {FEW_POSITIVES} patches or {FEW_PHOTOGRAPHS} photographs)"
+                "the threshold of `{name}` rests on only {patches} of {photographs}; {FEW_POSITIVES} of \
+                 {FEW_PHOTOGRAPHS} are the least"
             );
             warn("few-positives", text);
         }

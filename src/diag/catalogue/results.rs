@@ -50,7 +50,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "same-predictions",
         "`average` gets the same predictions several times, so they count several times.",
-        "Training stages that differ only in their names are one: write `replicate 1` in the second, `replicate 2` in the third.",
+        "Training stages with the same settings are the same training, whatever their names: write `replicate 1` in the second, `replicate 2` in the third.",
     ),
     found(
         "other-thresholds",
