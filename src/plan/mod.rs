@@ -18,6 +18,8 @@ pub use decision::{ContentCheck, Decision, Engine, Reused, Task};
 pub use graph::{Graph, StageId};
 pub use result::{Cost, StageResult, StageResults};
 pub use sweep::{Merged, merge};
-pub use training_data::{PatchUse, TrainingData, UsedPatches, photograph_sources, training_data, used_patches};
+pub use training_data::{
+    PatchUse, TrainingData, UsedPatches, measured_maps, photograph_sources, training_data, used_patches,
+};
 pub use validate::validate_params;
 pub use why::{Explanation, Reason, Upgrade, upgrades};

@@ -102,6 +102,22 @@ pub fn used_patches<'a>(pipeline: &'a Pipeline, graph: &'a Graph, id: StageId) -
     read(pipeline, graph, id).filter_map(used).collect()
 }
 
+/// The stages whose maps a stage computes metrics of, and for each the patches or photographs that say what was mapped.
+#[must_use]
+pub fn measured_maps<'a>(pipeline: &'a Pipeline, graph: &'a Graph, id: StageId) -> Vec<(StageId, UsedPatches<'a>)> {
+    if signature(&pipeline.stages[id.0]).is_none_or(|signature| signature.metrics.is_empty()) {
+        return Vec::new();
+    }
+    let maps = read(pipeline, graph, id).filter(|(_, source, out)| is_type(pipeline, *source, out, "maps"));
+    let mapped = |(port, source, _): (&'a str, StageId, &'a str)| {
+        let chosen = used_patches(pipeline, graph, source).into_iter().find(|used| used.purpose == PatchUse::Evaluated);
+        let all = || read(pipeline, graph, source).find(|(_, stage, out)| carries(pipeline, *stage, out));
+        let from = chosen.map(|used| used.from).or_else(|| all().map(|(_, stage, out)| (stage, out)))?;
+        Some((source, UsedPatches { port, from, purpose: PatchUse::Evaluated }))
+    };
+    maps.filter_map(mapped).collect()
+}
+
 /// Sources of the photographs that an output of patches or photographs was made from.
 #[must_use]
 pub fn photograph_sources(pipeline: &Pipeline, graph: &Graph, stage: StageId) -> BTreeSet<StageId> {

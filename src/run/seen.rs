@@ -10,7 +10,8 @@ use crate::base::figure::{counted, noun, thousands};
 use crate::lang::param_role::ParamRole;
 use crate::plan::training_data::signature;
 use crate::plan::{
-    ContentCheck, Engine, PatchUse, StageId, StageResults, UsedPatches, photograph_sources, training_data, used_patches,
+    ContentCheck, Engine, PatchUse, StageId, StageResults, UsedPatches, measured_maps, photograph_sources,
+    training_data, used_patches,
 };
 use crate::stage::{StageError, Warning};
 
@@ -33,22 +34,26 @@ impl<'a> SeenCheck<'a> {
 impl ContentCheck for SeenCheck<'_> {
     fn check(&self, engine: &Engine, id: StageId, known: &StageResults) -> Result<Vec<Warning>, StageError> {
         let used = used_patches(engine.pipeline, &engine.graph, id);
-        if used.is_empty() {
-            return Ok(Vec::new());
-        }
+        // Each map is one of its own model: those of a fold have not seen what others have.
+        let maps = measured_maps(engine.pipeline, &engine.graph, id);
+        let own = (!used.is_empty()).then_some((id, used));
+        let all = own.into_iter().chain(maps.into_iter().map(|(model, used)| (model, vec![used])));
         let lookup = ProvenanceLookup { engine, known, cache: &self.cache };
-        let patches = CheckedPatches { lookup, id, used: &used };
-        match patches.check() {
-            Ok(mut warnings) => {
-                let pairs = self.near.find(engine, id, known).filter(|pairs| !pairs.is_empty());
-                let near = pairs.and_then(|pairs| patches.near(&pairs).ok());
-                warnings.extend(near.unwrap_or_default());
-                Ok(warnings)
+        let mut warnings: Vec<Warning> = Vec::new();
+        for (model, used) in all {
+            let patches = CheckedPatches { lookup, id, model, used: &used };
+            match patches.check() {
+                Ok(found) => {
+                    let pairs = self.near.find(engine, model, known).filter(|pairs| !pairs.is_empty());
+                    let near = pairs.and_then(|pairs| patches.near(&pairs).ok());
+                    warnings.extend(found.into_iter().chain(near.unwrap_or_default()));
+                }
+                // Decided before everything above it is known: there will be another decision.
+                Err(UnknownProvenance::NoResult(_)) => return Ok(Vec::new()),
+                Err(UnknownProvenance::Stage(error)) => return Err(error),
             }
-            // Decided before everything above it is known: there will be another decision.
-            Err(UnknownProvenance::NoResult(_)) => Ok(Vec::new()),
-            Err(UnknownProvenance::Stage(error)) => Err(error),
         }
+        Ok(warnings)
     }
 }
 
@@ -56,6 +61,8 @@ impl ContentCheck for SeenCheck<'_> {
 struct CheckedPatches<'a> {
     lookup: ProvenanceLookup<'a>,
     id: StageId,
+    /// The stage that scored them: itself, or that of the maps that it measures.
+    model: StageId,
     used: &'a [UsedPatches<'a>],
 }
 
@@ -64,7 +71,7 @@ impl CheckedPatches<'_> {
         if self.graph_suffices()? {
             return Ok(Vec::new());
         }
-        let seen = self.lookup.seen(self.id)?;
+        let seen = self.lookup.seen(self.model)?;
         let mut warnings = Vec::new();
         for used in self.used {
             let given = self.lookup.used(used.from.0, used.from.1)?;
@@ -93,7 +100,7 @@ impl CheckedPatches<'_> {
 
     /// Warnings about photographs that show the same picture as one that the models have seen.
     fn near(&self, pairs: &NearPairs) -> Result<Vec<Warning>, UnknownProvenance> {
-        let seen = self.lookup.seen(self.id)?;
+        let seen = self.lookup.seen(self.model)?;
         let mut warnings = Vec::new();
         for used in self.used {
             let given = self.lookup.used(used.from.0, used.from.1)?;
@@ -123,12 +130,13 @@ impl CheckedPatches<'_> {
     /// no tree has to be read.
     fn graph_suffices(&self) -> Result<bool, UnknownProvenance> {
         let engine = self.lookup.engine;
-        let data = training_data(engine.pipeline, &engine.graph, self.id);
+        let data = training_data(engine.pipeline, &engine.graph, self.model);
         let sets = data.fitted.iter().chain(&data.chosen).map(|(stage, _)| *stage);
         let sets: BTreeSet<StageId> = sets.chain(self.used.iter().map(|used| used.from.0)).collect();
         let sources = sets.into_iter().flat_map(|stage| photograph_sources(engine.pipeline, &engine.graph, stage));
         let sources: BTreeSet<StageId> = sources.collect();
-        let scores = self.used.iter().any(|used| used.purpose == PatchUse::Scored);
+        // Of maps, it does not know which photographs they are of.
+        let scores = self.model != self.id || self.used.iter().any(|used| used.purpose == PatchUse::Scored);
         Ok(sources.len() < 2 && !scores && !self.lookup.has_own_weights(&data)?)
     }
 
@@ -143,6 +151,10 @@ impl CheckedPatches<'_> {
             (_, Some(param)) => format!(
                 "evaluate photographs that were not used for training; `{} #true` evaluates these on purpose",
                 param.name
+            ),
+            (_, None) if self.model != self.id => format!(
+                "connect the test set to `only` of `{}`, so that only its photographs are mapped",
+                self.lookup.engine.stage(self.model).base_name
             ),
             (_, None) => "evaluate photographs that were not used for training".to_owned(),
         };

@@ -72,6 +72,30 @@ fn what_chose_an_epoch_or_thresholds_is_warned_of_but_tuning_is_not() {
 }
 
 #[test]
+fn detections_are_checked_like_the_maps_that_they_are_of() {
+    let space = space(
+        "    split parts { from again; by names; names valid \"synthetic_00001\"; names test \"synthetic_00009..synthetic_00011\" }
+    lesions found { from eyes }
+    heat-map all { model fit; from eyes; stride 32 }
+    heat-map some { model fit; from eyes; only parts.test; stride 32 }
+    heat-map clean { model fit; from eyes; only folds.test; stride 32 }
+    froc wrong { maps all; lesions found }
+    froc doubtful { maps some; lesions found }
+    froc right { maps clean; lesions found }",
+    );
+    let said = run(&space).code(1).says(&[
+        "6 of 12 photographs of `eyes` were used for training, in `folds.train`",
+        "connect the test set to `only` of `all`, so that only its photographs are mapped",
+    ]);
+    assert_eq!(said.stdout.matches("error[fitted-on]").count() + said.stderr.matches("error[fitted-on]").count(), 1);
+    assert!(space.path("results/p/right/froc.json").exists() && !space.path("results/p/wrong").exists());
+    let text =
+        "1 of 3 photographs of `parts.test` chose the epoch or the thresholds, in `folds.valid`: `synthetic_00009`";
+    space.macula("show pipeline.kdl doubtful --all").code(0).says(&["warning[chosen-by]", text]);
+    space.macula("show pipeline.kdl right --all").code(0).says_not(&["warning[chosen-by]"]);
+}
+
+#[test]
 fn predictions_of_seen_photographs_are_marked_and_made() {
     let space = space(
         "    predict guesses { model fit; data again }

@@ -190,8 +190,10 @@ fn lesions_are_counted_over_the_maps_of_folds() {
         space.write("pipeline.kdl", PIPELINE.replace(old, new));
         space.macula("run pipeline.kdl both").code(1).says(says);
     };
-    // A photograph that is mapped twice, maps in other cells, and lesions of other photographs.
-    change("; only two.test; stride 16", "; stride 16", &["not-once", "is mapped by `maps-1` and by `maps-2`"]);
+    // Maps of training photographs, a photograph that is mapped twice, maps in other cells, and lesions of other photographs.
+    change("; only two.test; stride 16", "; stride 16", &["fitted-on", "connect the test set to `only` of `maps-2`"]);
+    let twice = ["model second; from eyes; only two.test", "model first; from eyes; only one.test"];
+    change(twice[0], twice[1], &["not-once", "is mapped by `maps-1` and by `maps-2`"]);
     change("only two.test; stride 16", "only two.test; stride 32", &["maps-differ", "cells of 16 px"]);
     let half = "preprocess half { from eyes; crop field-of-view }\n    lesions found { from half }";
     change("lesions found { from eyes }", half, &["other-lesions"]);
