@@ -9,7 +9,7 @@ use super::html::{code_words, plain};
 use super::{analyses, evaluation, maps, paired, training};
 use crate::base::figure::{counted, thousands};
 use crate::report::chart::{Stack, stacks};
-use crate::stage::StageSettings;
+use crate::stage::{StageSettings, Table};
 
 /// Intended use of macula.
 pub const NOT_FOR_CLINICAL_USE: &str = "macula is for research, not for clinical use.";
@@ -78,7 +78,11 @@ fn lead(items: &[ReportItem]) -> String {
     let said = last(|content| matches!(content, ArtifactContent::Spread))
         .or_else(|| last(|content| matches!(content, ArtifactContent::Scores(_))))
         .or(items.last());
-    said.map_or(String::new(), |item| item.summary.headline.clone())
+    let evaluations = items.iter().filter(|item| matches!(item.content, ArtifactContent::Scores(_))).count();
+    said.map_or(String::new(), |item| {
+        let headline = &item.summary.headline;
+        if evaluations > 1 { format!("{}: {headline}", item.name) } else { headline.clone() }
+    })
 }
 
 /// Seeds of all stages that led to the page, and their parameters that differ from the defaults.
@@ -229,16 +233,19 @@ fn stages(items: &[ReportItem]) -> Markup {
         let stage = item.stage.as_str();
         if !(seen.contains(&stage) || item.summary.headline.is_empty() && item.summary.tables.is_empty()) {
             seen.push(stage);
-            once.push((stage, &item.summary));
+            // Their tables have a section of their own.
+            let elsewhere = matches!(item.content, ArtifactContent::Analysis(_) | ArtifactContent::Spread);
+            let tables: &[Table] = if elsewhere { &[] } else { &item.summary.tables };
+            once.push((stage, &item.summary.headline, tables));
         }
     }
     html! {
         h2 id="stages" { "Stages" }
         p.lead { "Summary and tables that each stage reported when it ran." }
-        @for (stage, summary) in once {
+        @for (stage, headline, tables) in once {
             details.panel {
-                summary { code { (stage) } " " (code_words(&summary.headline)) }
-                @for table in &summary.tables { h4 { (table.title) } div.scroll { (plain(table)) } }
+                summary { code { (stage) } " " (code_words(headline)) }
+                @for table in tables { h4 { (table.title) } div.scroll { (plain(table)) } }
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::store::Tree;
 /// The implementation.
 pub const REPORT: Implementation = Implementation {
     name: "report",
-    version: 6,
+    version: 7,
     revised: None,
     seeded: false,
     determinism: Determinism::BitExact,

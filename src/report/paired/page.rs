@@ -14,22 +14,57 @@ use crate::report::html::code_words;
 /// Metric of the verdict.
 const BY: &str = "mean-average-precision";
 
-/// Comparisons of the evaluations on a page: one for each group of two or more on the same patches. A diagnosis is left out.
+/// Comparisons of the evaluations on a page.
+pub struct PageComparisons {
+    /// One for each group of two or more evaluations of the same patches. A diagnosis is left out.
+    compared: Vec<PairedComparison>,
+    /// Why other evaluations are not compared.
+    apart: Option<String>,
+}
+
+impl PageComparisons {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.compared.is_empty() && self.apart.is_none()
+    }
+}
+
+/// Comparisons of the evaluations on a page.
 #[must_use]
-pub fn comparisons(items: &[ReportItem]) -> Vec<PairedComparison> {
+pub fn comparisons(items: &[ReportItem]) -> PageComparisons {
     let tables = items.iter().filter_map(|item| match &item.content {
         ArtifactContent::Scores(evaluation) if !evaluation.scores.diagnosis => Some(&evaluation.table),
         _ => None,
     });
     let mut groups: Vec<Vec<EvaluationTable>> = Vec::new();
+    let mut apart = None;
     for table in tables {
-        let same = |group: &&mut Vec<EvaluationTable>| joined(&[group[0].clone(), table.clone()]).is_ok();
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(table.clone()),
+        let mut place = None;
+        for (at, group) in groups.iter().enumerate() {
+            match joined(&[quoted(&group[0]), quoted(table)]) {
+                Ok(_) => {
+                    place = Some(at);
+                    break;
+                }
+                Err(error) => apart = apart.or(Some(error.text)),
+            }
+        }
+        match place {
+            Some(at) => groups[at].push(table.clone()),
             None => groups.push(vec![table.clone()]),
         }
     }
-    groups.into_iter().filter(|group| group.len() > 1).filter_map(|group| compared(&group)).collect()
+    let apart = apart.filter(|_| groups.len() > 1);
+    PageComparisons {
+        compared: groups.into_iter().filter(|group| group.len() > 1).filter_map(|group| compared(&group)).collect(),
+        apart,
+    }
+}
+
+/// The evaluation under its name in a sentence.
+fn quoted(table: &EvaluationTable) -> EvaluationTable {
+    EvaluationTable { name: format!("`{}`", table.name), ..table.clone() }
 }
 
 fn compared(group: &[EvaluationTable]) -> Option<PairedComparison> {
@@ -44,11 +79,11 @@ fn compared(group: &[EvaluationTable]) -> Option<PairedComparison> {
 
 /// The section.
 #[must_use]
-pub fn section(comparisons: &[PairedComparison]) -> Markup {
+pub fn section(comparisons: &PageComparisons) -> Markup {
     html! {
         h2 id="comparison" { "Paired comparison" }
         p.lead { "Differences between evaluations of the same patches. Resamples are shared, so what is hard for all of them cancels out." }
-        @for comparison in comparisons {
+        @for comparison in &comparisons.compared {
             div.panel {
                 @for verdict in comparison.verdicts() { p { strong { (code_words(&verdict)) } } }
                 @if comparison.pairs.len() > 1 { div.scroll { (against_best(comparison)) } }
@@ -62,6 +97,9 @@ pub fn section(comparisons: &[PairedComparison]) -> Markup {
                 p.hint { (basis(comparison)) ". " (legend(comparison)) "." }
                 @for note in notes(comparison) { p.hint { "Note: " (code_words(&note)) "." } }
             }
+        }
+        @if let Some(reason) = &comparisons.apart {
+            p.hint { "Evaluations of other patches are not compared: " (code_words(reason)) "." }
         }
     }
 }

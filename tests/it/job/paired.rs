@@ -81,7 +81,9 @@ fn evaluations_of_the_same_patches_are_compared() {
     let verdict = compared["verdicts"][0].as_str().expect("a verdict");
     let number = verdict.split(' ').find(|word| word.starts_with('[')).expect("an interval").trim_start_matches('[');
     assert!(section.contains(number.trim_end_matches(',')), "{verdict}\n{section}");
-    assert!(section.contains("2,000 bootstrap draws of patients") && !section.contains("elsewhere"), "{section}");
+    assert!(section.contains("2,000 bootstrap draws of patients"), "{section}");
+    let reason = "<code>scores</code> and <code>elsewhere</code> are evaluated on different patches";
+    assert!(section.contains(reason) && !section.contains("<td><code>elsewhere"), "{section}");
     // One thread draws what many draw.
     let mut alone = space.command(&format!("{ask} --json").split(' ').collect::<Vec<_>>());
     alone.env("RAYON_NUM_THREADS", "1");
