@@ -135,7 +135,7 @@ fn of_stage(host: &Host, loaded: &Loaded, name: &str, arguments: &Arguments) -> 
         }
     }
     let looks = TestLooks::read(&loaded.folder).unwrap_or_default();
-    let look = artifact.typed().find_map(|(output, tree)| looks.place(&looks::predictions(&output.ty, tree)?));
+    let look = artifact.typed().find_map(|(output, tree)| looks.position(&looks::predictions(&output.ty, tree)?));
     if arguments.json {
         return Ok(format!("{:#}\n", as_json(&artifact, &pictures, look)));
     }

@@ -16,7 +16,7 @@ use crate::store::Tree;
 pub const FILE: &str = "test-looks.jsonl";
 
 /// Type of outputs with metrics.
-pub(super) const METRICS: &str = "scores";
+pub const METRICS: &str = "scores";
 
 /// File of a result with the predictions behind its metrics.
 const PREDICTIONS: &str = "predictions.parquet";
@@ -141,9 +141,9 @@ impl TestLooks {
         self.looks.iter().any(|known| known.test_set == look.test_set && known.predictions == look.predictions)
     }
 
-    /// The place of the evaluation with these predictions; [`None`] if it is not recorded.
+    /// The position of the evaluation with these predictions; [`None`] if it is not recorded.
     #[must_use]
-    pub fn place(&self, predictions: &Digest) -> Option<LookPosition> {
+    pub fn position(&self, predictions: &Digest) -> Option<LookPosition> {
         let own = self.looks.iter().rfind(|look| look.predictions == *predictions)?;
         let same: Vec<&Look> = self.looks.iter().filter(|look| look.test_set == own.test_set).collect();
         let look = same.iter().position(|look| look.predictions == *predictions)? as u64 + 1;
@@ -249,8 +249,8 @@ mod tests {
         assert_eq!(new.len(), 2, "the same predictions of the same photographs are no new look");
         assert_eq!(all.count(&first.test_set), 2);
         let read = TestLooks::read(folder.path()).expect("read");
-        assert_eq!(read.place(&other.predictions), Some(LookPosition { look: 1, of: 2, photographs: 10 }));
-        assert_eq!(read.place(&Digest::of(b"3")), None);
+        assert_eq!(read.position(&other.predictions), Some(LookPosition { look: 1, of: 2, photographs: 10 }));
+        assert_eq!(read.position(&Digest::of(b"3")), None);
     }
 
     #[test]

@@ -41,9 +41,16 @@ pub(super) fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failur
     let rank = found.iter().find_map(|candidate| candidate.rank.clone());
     let by = by(arguments, rank, &joined.classes)?;
     let comparison = PairedComparison::new(&joined, &candidates, &by, arguments.pairs.draws);
+    let looks = found.iter().map(|one| one.looks).max().unwrap_or(0);
     match arguments.format() {
-        ComparisonFormat::Json => out::say(&format!("{:#}\n", comparison.json())),
-        ComparisonFormat::Table => out::say(&screen::text(&comparison, arguments.all, out::stdout_width())),
+        ComparisonFormat::Json => {
+            let mut json = comparison.json();
+            json["test-looks"] = looks.into();
+            out::say(&format!("{json:#}\n"));
+        }
+        ComparisonFormat::Table => {
+            out::say(&screen::text(&comparison, looks, arguments.all, out::stdout_width()));
+        }
         ComparisonFormat::Csv => {
             return Err(Failure::user("`--paired` has no CSV").hint("use `--format json`"));
         }

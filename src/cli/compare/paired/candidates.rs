@@ -19,6 +19,7 @@ use crate::progress::out;
 use crate::progress::table::counted;
 use crate::report::comparison::{Comparison, Repeats};
 use crate::report::paired::EvaluationTable;
+use crate::run::looks::{self, TestLooks};
 use crate::run::{self, Host, Options};
 use crate::store::{Accept, Objects, RunRecord, Store, StoreError, Tree};
 
@@ -30,6 +31,8 @@ pub(super) struct Contender {
     pub(super) rank: Option<String>,
     /// Numbers of its points in the sweep; none if it is not of a sweep.
     pub(super) points: Vec<usize>,
+    /// How often its test set has been evaluated so far, as far as recorded.
+    pub(super) looks: u64,
 }
 
 /// How the points of a sweep are compared.
@@ -162,7 +165,8 @@ fn stages(
         };
         let tree = trees.get(&stage).ok_or_else(missing)?;
         let evaluation = table(format!("`{name}`"), tree, &loaded.store.objects)?;
-        Ok(Contender { name, evaluations: vec![evaluation], rank: None, points: Vec::new() })
+        let looks = looks(&loaded.folder, [tree]);
+        Ok(Contender { name, evaluations: vec![evaluation], rank: None, points: Vec::new(), looks })
     };
     wanted.into_iter().map(contender).collect()
 }
@@ -257,6 +261,7 @@ pub(super) fn evaluated(
     for (_, points) in wanted {
         let name = words(points);
         let mut evaluations = Vec::new();
+        let mut of_points = Vec::new();
         for &number in points {
             let names = evaluating(&sweep.points[number].pipeline);
             let stage = one_of(&names, choice.by, Some(sweep), &format!("`{name}`"))?;
@@ -264,13 +269,15 @@ pub(super) fn evaluated(
             if let Some(tree) = merged.and_then(|merged| trees.get(merged)) {
                 let title = format!("point {} ({})", number + 1, sweep.words(&sweep.points[number]));
                 evaluations.push(table(title, tree, &loaded.store.objects)?);
+                of_points.push(tree);
             }
         }
         if evaluations.len() < points.len() {
             open.push(name);
         } else {
             let rank = sweep.rank.as_ref().map(|rank| rank.metric.clone());
-            found.push(Contender { name, evaluations, rank, points: points.clone() });
+            let looks = looks(&loaded.folder, of_points);
+            found.push(Contender { name, evaluations, rank, points: points.clone(), looks });
             places.push(&sweep.points[points[0]].at);
         }
     }
@@ -314,7 +321,8 @@ fn point<'g>(
 
 /// Runs, those that differ only in their seeds together.
 fn of_runs(host: &Host, arguments: &Arguments, ids: &[String]) -> Result<Vec<Contender>, Failure> {
-    let store = open_store::open(host, &host.project(Path::new("run")))?;
+    let folder = host.project(Path::new("run"));
+    let store = open_store::open(host, &folder)?;
     let runs: Vec<RunRecord> = ids.iter().map(|id| recorded_or_file(&store, id)).collect::<Result<_, _>>()?;
     let rows = runs.iter().map(of_run).collect::<Result<Vec<_>, _>>()?;
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
@@ -325,18 +333,15 @@ fn of_runs(host: &Host, arguments: &Arguments, ids: &[String]) -> Result<Vec<Con
     let contender = |group: &crate::report::comparison::RepeatGroup| {
         let (first, more) = (&runs[group.rows[0]], group.rows.len() - 1);
         let name = if more == 0 { first.id.clone() } else { format!("{} and {more} more", first.id) };
-        let evaluations = group.rows.iter().map(|at| of_run_record(&store, arguments, &runs[*at]));
-        Ok(Contender {
-            name,
-            evaluations: evaluations.collect::<Result<_, Failure>>()?,
-            rank: None,
-            points: Vec::new(),
-        })
+        let read = group.rows.iter().map(|at| of_run_record(&store, arguments, &runs[*at]));
+        let (evaluations, trees): (Vec<_>, Vec<_>) = read.collect::<Result<Vec<_>, Failure>>()?.into_iter().unzip();
+        let looks = looks(&folder, &trees);
+        Ok(Contender { name, evaluations, rank: None, points: Vec::new(), looks })
     };
     groups.iter().map(contender).collect()
 }
 
-fn of_run_record(store: &Store, arguments: &Arguments, run: &RunRecord) -> Result<EvaluationTable, Failure> {
+fn of_run_record(store: &Store, arguments: &Arguments, run: &RunRecord) -> Result<(EvaluationTable, Tree), Failure> {
     let port = |kind: &str| {
         let signature = signatures().iter().find(|signature| signature.name == kind)?;
         signature.outputs.iter().find(|output| output.ty == "scores").map(|output| output.name.clone())
@@ -354,7 +359,15 @@ fn of_run_record(store: &Store, arguments: &Arguments, run: &RunRecord) -> Resul
     let found = store.find(&key, &kernels::target(), Accept::AnyTarget)?.map_err(|_| gone())?;
     let made =
         found.outputs.get(&port).filter(|made| stage.outputs.get(&port) == Some(&made.digest())).ok_or_else(gone)?;
-    table(format!("run `{}`", run.id), made.tree(&store.objects)?, &store.objects)
+    let tree = made.tree(&store.objects)?;
+    Ok((table(format!("run `{}`", run.id), tree, &store.objects)?, tree.clone()))
+}
+
+/// How often the test sets of evaluations have been evaluated so far: that of the most.
+fn looks<'t>(folder: &Path, trees: impl IntoIterator<Item = &'t Tree>) -> u64 {
+    let known = TestLooks::read(folder).unwrap_or_default();
+    let of = |tree| known.position(&looks::predictions(looks::METRICS, tree)?);
+    trees.into_iter().filter_map(of).map(|position| position.of).max().unwrap_or(0)
 }
 
 /// Reads an evaluation.

@@ -8,12 +8,13 @@ use crate::report::paired::{
     MetricComparison, PairComparison, PairedComparison, basis, legend, metric_words, notes, p_value, signed,
     verdict_word,
 };
+use crate::run::looks;
 
 /// Width of a line without its first column and its verdict.
 const NUMBERS: usize = 43;
 
-/// The comparison for a terminal of `width` columns.
-pub(super) fn text(comparison: &PairedComparison, all: bool, width: usize) -> String {
+/// The comparison for a terminal of `width` columns. `looks`: how often the test set has been evaluated so far.
+pub(super) fn text(comparison: &PairedComparison, looks: u64, all: bool, width: usize) -> String {
     let mut text = String::new();
     for verdict in comparison.verdicts() {
         text += &paragraph(&verdict, width, 2);
@@ -26,7 +27,8 @@ pub(super) fn text(comparison: &PairedComparison, all: bool, width: usize) -> St
     text.push('\n');
     text += &paragraph(&basis(comparison), width, 2);
     text += &paragraph(&legend(comparison), width, 2);
-    for note in notes(comparison) {
+    let looks = (looks > 1).then(|| format!("{looks} looks at this test set so far (`{}`)", looks::FILE));
+    for note in notes(comparison).into_iter().chain(looks) {
         text += &paragraph(&format!("note: {note}"), width, 2);
     }
     if comparison.pairs.len() > 1 {
