@@ -8,6 +8,7 @@ use crate::base::shown;
 use crate::learn::evaluation::Scores;
 use crate::progress::table::{Grid, bytes, counted, not_shown, paragraph};
 use crate::report::brief::{self, Brief, EPOCHS};
+use crate::report::scores;
 use crate::stage::{Summary, Table, Warning};
 use crate::store::Objects;
 
@@ -108,14 +109,18 @@ fn main<'a>(
     objects: &Objects,
     left: &mut LeftOut,
 ) -> (Vec<String>, Option<Brief>, Vec<&'a Table>) {
-    if let Some(scores) = scores(artifact, objects) {
+    if let Some(scores) = evaluation(artifact, objects) {
         let data = artifact.stage.inputs.iter().find(|input| input.port == "data").and_then(|input| input.from.first());
         let data = data
             .map(|from| if from.port == "out" { from.stage.clone() } else { format!("{}.{}", from.stage, from.port) });
         let brief = brief::of_scores(&scores, data.as_deref());
-        // What its own tables say of all classes is in the sentences; the others are detail.
-        left.tables = summary.tables.len();
-        return (brief.lines.clone(), Some(brief), Vec::new());
+        // What its own tables say of all classes is in the sentences. Of the others, those that were asked for matter most.
+        let asked = [scores::whole(&scores), scores::within_photograph(&scores), scores::calibration(&scores)];
+        let asked: Vec<String> = asked.into_iter().flatten().map(|table| table.title).collect();
+        let asked: Vec<&Table> =
+            asked.iter().filter_map(|title| summary.tables.iter().find(|table| table.title == *title)).collect();
+        left.tables = summary.tables.len() - asked.len();
+        return (brief.lines.clone(), Some(brief), asked);
     }
     let lines = vec![summary.headline.clone()];
     if let Some(epochs) = summary.tables.iter().find(|table| table.title == EPOCHS) {
@@ -127,7 +132,7 @@ fn main<'a>(
 }
 
 /// Metrics of an evaluation, if these can be read.
-fn scores(artifact: &StageArtifact, objects: &Objects) -> Option<Scores> {
+fn evaluation(artifact: &StageArtifact, objects: &Objects) -> Option<Scores> {
     let (_, tree) = artifact.typed().find(|(_, tree)| tree.entries.contains_key(SCORES))?;
     if artifact.stage.stage_type != "eval" {
         return None;

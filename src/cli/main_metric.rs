@@ -23,7 +23,14 @@ pub(super) fn named<'a>(rows: impl Iterator<Item = &'a StageMetrics>, by: &str) 
         .flat_map(|(stage, own)| own.keys().map(move |metric| (format!("{stage}.{metric}"), (&**stage, &**metric))))
         .collect();
     let Some((stage, metric)) = known.get(by) else {
-        let hint = near(by, known.keys().map(String::as_str)).map_or_else(
+        // The metric of another stage, or without any, is nearer than a similar word of this one.
+        let same = |metric: &str| by == metric || by.ends_with(&format!(".{metric}"));
+        let same: Vec<&str> = known.iter().filter(|(_, (_, of))| same(of)).map(|(name, _)| name.as_str()).collect();
+        // Only a training has a loss.
+        let trained =
+            |name: &&&str| known.get(**name).is_some_and(|(stage, _)| known.contains_key(&format!("{stage}.loss")));
+        let same = near(by, same.iter().copied()).or_else(|| same.iter().find(|name| !trained(name)).copied());
+        let hint = same.or_else(|| near(by, known.keys().map(String::as_str))).map_or_else(
             || "`--json` shows all metrics; `macula doc STAGE` explains them".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::csv::records;
 use super::table::{Column, Columns, TableError};
 use crate::base::figure::counted;
+use crate::lang::near::near;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
@@ -116,7 +117,9 @@ fn place(heads: &[String], name: &str) -> Result<usize, String> {
         (Some(_), Some(_)) => Err(format!("two columns are named `{name}`")),
         (None, _) => {
             let there: Vec<String> = heads.iter().map(|head| format!("`{head}`")).collect();
-            Err(format!("column `{name}` is missing; its columns are {}", there.join(", ")))
+            let meant = near(name, heads.iter().map(String::as_str));
+            let meant = meant.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+            Err(format!("column `{name}` is missing{meant}; its columns are {}", there.join(", ")))
         }
     }
 }
@@ -198,6 +201,7 @@ mod tests {
         };
         refused("", "it is empty");
         refused("photograph,kind\na,1\n", "column `camera` is missing; its columns are `photograph`, `kind`");
+        refused("photograph,Camera\na,1\n", "column `camera` is missing (did you mean `Camera`?)");
         refused("name,camera\na,1\n", "column `photograph` is missing");
         refused("photograph,camera\na,1\na,2\n", "photograph `a` occurs twice");
         refused("photograph,camera\na\n", "line 2 has 1 cells");

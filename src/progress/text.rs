@@ -10,7 +10,7 @@ use super::out::{Colours, Tint, Volume};
 use super::table::{Grid, counted, flow, thousands};
 use crate::base::shown;
 use crate::run::{Event, looks};
-use crate::stage::{Metrics, Summary, Warning};
+use crate::stage::{Metrics, Summary, Table, Warning};
 use crate::store::remote::Trouble;
 use crate::store::{ComputedItems, RunOutcome, StageOutcome};
 
@@ -19,6 +19,9 @@ const WIDEST_NAME: usize = 24;
 
 /// Column of names if some names are too wide for a column: these have lines of their own.
 const SHORT_NAME: usize = 12;
+
+/// Rows of a table that are printed.
+const ROWS: usize = 20;
 
 /// How much is printed about each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,9 +230,15 @@ impl EventText {
         // Metrics that no line of an epoch has shown.
         let telling = !summary.metrics.is_empty() && !self.with_epochs.contains(stage);
         if let Some(table) = summary.tables.first().filter(|_| here && (telling || self.detail == Detail::Verbose)) {
-            // The line above is its title; `show` has the columns that do not fit.
-            let grid = Grid::from(table).title("").indent(self.indent());
+            // The line above is its title; `show` has the columns that do not fit, and all rows.
+            let rows = table.rows.len();
+            let first = Table { rows: table.rows.iter().take(ROWS).cloned().collect(), ..table.clone() };
+            let grid = Grid::from(&first).title("").indent(self.indent());
             said.push_str(&grid.fit(self.width).0);
+            if rows > ROWS {
+                let words = format!("and {} more: `macula show {} {stage}`", number((rows - ROWS) as u64), self.file);
+                said.push_str(&self.indented(&words));
+            }
         }
         let mut of_code: BTreeMap<&str, usize> = BTreeMap::new();
         for warning in &summary.warnings {

@@ -107,6 +107,8 @@ fn runs_say_what_changed_and_are_named_by_a_few_characters() {
         .macula("runs pipeline.kdl --by scores.micro-f2")
         .code(2)
         .says(&["unknown metric", "did you mean `scores.micro-f1`?"]);
+    let of_other_stage = space.macula("runs pipeline.kdl --by evaluation.micro-f1").code(2);
+    of_other_stage.says(&["unknown metric", "did you mean `scores.micro-f1`?"]);
     let ids = ids(&space);
     let lines: Vec<&str> = said.raw.lines().filter(|line| line.contains(" done ")).collect();
     assert_eq!(lines.len(), 3, "{}", said.raw);
