@@ -45,17 +45,23 @@ pub(super) struct NearPartner {
     pub(super) name: String,
     /// Digest of its file.
     pub(super) file: Digest,
-    /// How one is turned into the other, in words; empty if it is not.
-    pub(super) turned: &'static str,
+    /// How one shows the other, in words; empty if upright and whole.
+    pub(super) how: String,
+    /// Whether they share only a part.
+    pub(super) partly: bool,
 }
 
 impl NearPairs {
     fn of(pairs: &[NearDuplicate]) -> Self {
         let mut found: BTreeMap<_, Vec<NearPartner>> = BTreeMap::new();
         for pair in pairs {
-            let turned = if pair.orientation.is_upright() { "" } else { pair.orientation.words() };
             for [one, other] in [[0, 1], [1, 0]].map(|places| places.map(|place| &pair.members[place])) {
-                let partner = NearPartner { name: other.name.clone(), file: other.digest, turned };
+                let partner = NearPartner {
+                    name: other.name.clone(),
+                    file: other.digest,
+                    how: pair.how(),
+                    partly: pair.overlap.is_some(),
+                };
                 found.entry((one.name.clone(), one.digest)).or_default().push(partner);
             }
         }

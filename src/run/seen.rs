@@ -290,8 +290,8 @@ impl<'a> NearOverlap<'a> {
         let sets: BTreeSet<&str> = self.0.iter().map(|(.., set)| *set).collect();
         let sets = sets.into_iter().collect::<Vec<_>>().join(", ");
         let name = |(name, partner, _): &(&str, &NearPartner, &str)| {
-            let turned = if partner.turned.is_empty() { String::new() } else { format!(", {}", partner.turned) };
-            format!("`{name}` (there `{}`{turned})", partner.name)
+            let how = if partner.how.is_empty() { String::new() } else { format!(", {}", partner.how) };
+            format!("`{name}` (there `{}`{how})", partner.name)
         };
         let named = self.0.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
         let more = (self.0.len()).saturating_sub(NAMED);
@@ -299,9 +299,10 @@ impl<'a> NearOverlap<'a> {
         let verb = noun(count, "shows", "show");
         let others = noun(count, "a photograph", "photographs");
         format!(
-            "{} of {all} of {} {verb} the same picture as {others} {role}, in {sets}: {named}{more}",
+            "{} of {all} of {} {verb} the same picture{} as {others} {role}, in {sets}: {named}{more}",
             thousands(count),
-            given.set
+            given.set,
+            if self.0.iter().any(|(_, partner, _)| partner.partly) { " or a part of it" } else { "" }
         )
     }
 }

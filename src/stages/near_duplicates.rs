@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::figure::{counted, noun};
 use crate::data::decode::Photograph;
-use crate::data::duplicates::{NearDuplicate, PairMember, PictureFingerprint, ShownPair, pairs, sheet, to_parquet};
+use crate::data::duplicates::{
+    MOST, NearDuplicate, PairMember, PictureDetail, PictureFingerprint, ShownPair, overlaps, pairs, sheet, to_parquet,
+};
 use crate::data::item;
 use crate::data::orientation::Orientation;
 use crate::stage::{
@@ -17,7 +19,7 @@ use crate::store::{Entry, Tree};
 /// The implementation of `near-duplicates`.
 pub const NEAR_DUPLICATES: Implementation = Implementation {
     name: "near-duplicates",
-    version: 1,
+    version: 2,
     revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
@@ -27,8 +29,9 @@ pub const NEAR_DUPLICATES: Implementation = Implementation {
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
-/// File of an item's result.
+/// Files of an item's result: what is compared as a whole, and to find overlaps.
 const FINGERPRINT: &str = "fingerprint";
+const DETAIL: &str = "detail";
 
 /// Pairs that are shown side by side.
 const SHOWN: usize = 24;
@@ -57,6 +60,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     decode(ctx, item, &mut photograph)?;
     let mut tree = Tree::default();
     tree.insert(FINGERPRINT, ctx.objects.put(&PictureFingerprint::of(&photograph).bytes())?);
+    tree.insert(DETAIL, ctx.objects.put(&PictureDetail::of(&photograph).bytes())?);
     Ok(tree.into())
 }
 
@@ -73,12 +77,18 @@ fn file(item: &Item) -> Result<(&String, &Entry), StageError> {
     item.tree.entries.iter().next().ok_or_else(missing)
 }
 
+/// A pair by the positions of its photographs.
+struct FoundPair {
+    at: [usize; 2],
+    orientation: Orientation,
+    similarity: f64,
+    overlap: Option<f64>,
+}
+
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
-    let read = |at: usize| {
-        let wrong = || StageError::Bug(format!("a result without `{FINGERPRINT}`"));
-        let bytes = ctx.objects.read_in(&results[at].1, FINGERPRINT)?.ok_or_else(wrong)?;
-        PictureFingerprint::from_bytes(&bytes).ok_or_else(wrong)
-    };
+    let wrong = |file: &str| StageError::Bug(format!("a result without `{file}`"));
+    let bytes = |at: usize, file: &str| ctx.objects.read_in(&results[at].1, file)?.ok_or_else(|| wrong(file));
+    let read = |at: usize| PictureFingerprint::from_bytes(&bytes(at, FINGERPRINT)?).ok_or_else(|| wrong(FINGERPRINT));
     let hashes = (0..results.len()).map(|at| Ok(read(at)?.hash(Orientation::UPRIGHT)));
     let hashes = hashes.collect::<Result<Vec<_>, StageError>>()?;
     let (done, all) = (AtomicU64::new(0), results.len() as u64);
@@ -91,15 +101,39 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let item = &results[at].0;
         Ok::<_, StageError>(PairMember { name: item.name.clone(), input: inputs[at], digest: file(item)?.1.digest })
     };
+    let same = pairs(&hashes, read, step)?;
+    let whole: BTreeSet<(usize, usize)> = same.iter().map(|one| (one.first, one.second)).collect();
+    let mut all_pairs: Vec<FoundPair> = same
+        .into_iter()
+        .map(|one| FoundPair {
+            at: [one.first, one.second],
+            orientation: one.orientation,
+            similarity: one.similarity,
+            overlap: None,
+        })
+        .collect();
+    if results.len() <= MOST {
+        let detail = |at| PictureDetail::from_bytes(&bytes(at, DETAIL)?).ok_or_else(|| wrong(DETAIL));
+        let details = (0..results.len()).map(detail).collect::<Result<Vec<_>, StageError>>()?;
+        done.store(0, Ordering::Relaxed);
+        let parts = overlaps(details, |first, second| whole.contains(&(first, second)), step)?;
+        all_pairs.extend(parts.into_iter().map(|(first, second, part)| FoundPair {
+            at: [first, second],
+            orientation: part.orientation,
+            similarity: part.similarity,
+            overlap: Some(part.overlap),
+        }));
+    }
     let (mut found, mut at) = (Vec::new(), Vec::new());
-    for one in pairs(&hashes, read, step)? {
-        let members = [member(one.first)?, member(one.second)?];
+    for one in all_pairs {
+        let members = [member(one.at[0])?, member(one.at[1])?];
         // The same photograph of two inputs, such as the whole set and one side of it.
         if members[0].digest == members[1].digest && members[0].name == members[1].name {
             continue;
         }
-        found.push(NearDuplicate { members, orientation: one.orientation, similarity: one.similarity });
-        at.push([one.first, one.second]);
+        let FoundPair { orientation, similarity, overlap, .. } = one;
+        found.push(NearDuplicate { members, orientation, similarity, overlap });
+        at.push(one.at);
     }
     let mut tree = Tree::default();
     tree.insert("pairs.parquet", ctx.objects.put(&to_parquet(&found)?)?);
@@ -135,15 +169,18 @@ fn notes(pair: &NearDuplicate, many: bool) -> [String; 2] {
     let input = |side: usize| if many { format!("input {}", pair.members[side].input) } else { String::new() };
     let turned = if pair.orientation.is_upright() { "" } else { pair.orientation.words() };
     let first = [input(0), turned.to_owned()].into_iter().filter(|words| !words.is_empty());
-    let second = [input(1), format!("similarity {:.2}", pair.similarity)].into_iter().filter(|words| !words.is_empty());
+    let part = pair.overlap.map(|overlap| format!("overlap {:.0}%", 100.0 * overlap)).unwrap_or_default();
+    let second = [input(1), part, format!("similarity {:.2}", pair.similarity)];
+    let second = second.into_iter().filter(|words| !words.is_empty());
     [first.collect::<Vec<_>>().join(", "), second.collect::<Vec<_>>().join(", ")]
 }
 
 fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Summary {
     let photographs = counted(all, "photograph", "photographs");
     let count = found.len() as u64;
+    let without = if all as usize > MOST { "; too many to look for overlaps" } else { "" };
     if found.is_empty() {
-        let headline = format!("{photographs}, no near-duplicates");
+        let headline = format!("{photographs}, no near-duplicates{without}");
         return Summary { headline, ..Summary::default() };
     }
     let pairs = counted(count, "pair", "pairs");
@@ -151,7 +188,8 @@ fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Summary {
         let [first, second] = &pair.members;
         let names = [&first.name, &second.name].map(|name| Cell::Text(name.clone()));
         let inputs = [first.input, second.input].map(|input| Cell::Int(input.into()));
-        let rest = [Cell::Text(pair.orientation.words().to_owned()), Cell::Real(pair.similarity)];
+        let overlap = pair.overlap.map_or(Cell::Null(()), Cell::Real);
+        let rest = [Cell::Text(pair.orientation.words().to_owned()), Cell::Real(pair.similarity), overlap];
         let [[a, b], [c, d]] = [names, inputs];
         let identical = Cell::Text(if first.digest == second.digest { "yes" } else { "no" }.to_owned());
         if many_inputs(ctx) {
@@ -162,9 +200,9 @@ fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Summary {
         .concat()
     });
     let columns: &[&str] = if many_inputs(ctx) {
-        &["photograph", "input", "other", "input", "orientation", "similarity", "same file"]
+        &["photograph", "input", "other", "input", "orientation", "similarity", "overlap", "same file"]
     } else {
-        &["photograph", "other", "orientation", "similarity", "same file"]
+        &["photograph", "other", "orientation", "similarity", "overlap", "same file"]
     };
     let title = if found.len() > SHOWN {
         format!("near-duplicates, first {SHOWN} of {pairs}")
@@ -176,13 +214,14 @@ fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Summary {
     let more = found.len().saturating_sub(NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let text = format!(
-        "{pairs} of photographs {} the same picture: {named}{more}; keep each pair on one side of a split",
-        noun(count, "shows", "show")
+        "{pairs} of photographs {} the same picture{}: {named}{more}; keep each pair on one side of a split",
+        noun(count, "shows", "show"),
+        if found.iter().any(|pair| pair.overlap.is_some()) { " or a part of it" } else { "" }
     );
     let members: BTreeSet<_> = found.iter().flat_map(|pair| &pair.members).map(|one| (one.input, &one.name)).collect();
     let in_pairs = counted(members.len() as u64, "photograph", "photographs");
     Summary {
-        headline: format!("{photographs}, {pairs} of near-duplicates ({in_pairs})"),
+        headline: format!("{photographs}, {pairs} of near-duplicates ({in_pairs}){without}"),
         tables: vec![table],
         warnings: vec![Warning { code: "near-duplicate".to_owned(), text }],
         ..Summary::default()

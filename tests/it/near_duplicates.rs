@@ -34,10 +34,27 @@ fn turned(photograph: &Photograph, number: f64) -> Photograph {
 }
 
 fn write(space: &Space, name: &str, photograph: &Photograph) {
-    let bytes = png(&photograph.rgb, SIDE as u32, SIDE as u32, PixelFormat::Rgb);
-    space.write(&format!("data/{name}.png"), bytes);
-    let mask: Vec<u8> = (0..SIDE * SIDE).map(|at| if at % SIDE / 40 == 1 { 255 } else { 0 }).collect();
-    space.write(&format!("data/masks/{name}.png"), png(&mask, SIDE as u32, SIDE as u32, PixelFormat::Grey));
+    let (width, height) = (photograph.width, photograph.height);
+    space.write(&format!("data/{name}.png"), png(&photograph.rgb, width as u32, height as u32, PixelFormat::Rgb));
+    let mask: Vec<u8> = (0..width * height).map(|at| if at % width / 40 == 1 { 255 } else { 0 }).collect();
+    space.write(&format!("data/masks/{name}.png"), png(&mask, width as u32, height as u32, PixelFormat::Grey));
+}
+
+/// A field of view that fills the photograph, with something to recognise everywhere.
+fn texture(seed: u64, side: usize) -> Photograph {
+    let streams = Streams::new(seed, "texture");
+    let cell = |x: usize, y: usize, size: usize| {
+        (streams.rank("cell", (y / size * side + x / size) as u64, &[size as u8]) >> 58) as u8
+    };
+    let value = |x: usize, y: usize| 40 + cell(x, y, 13) + cell(x, y, 31) + cell(x, y, 70);
+    let rgb = (0..side * side).flat_map(|at| [value(at % side, at / side); 3]).collect();
+    Photograph { width: side, height: side, rgb }
+}
+
+/// The part of a photograph from (left, top) on.
+fn part(photograph: &Photograph, (left, top): (usize, usize), side: usize) -> Photograph {
+    let rows = (top..top + side).flat_map(|y| photograph.row(y)[left * 3..(left + side) * 3].to_vec());
+    Photograph { width: side, height: side, rgb: rows.collect() }
 }
 
 const SOURCE: &str = r#"folder eyes { root "data"; photographs "*.png"; masks MA "masks/*.png" }"#;
@@ -104,6 +121,27 @@ fn copies_are_found_in_each_orientation_and_other_photographs_are_not() {
     // One photograph more is one fingerprint more.
     write(&space, "c3", &disc(40));
     run(&space).code(0).says(&["22 photographs, 9 pairs", "1 of 22 items computed"]);
+}
+
+#[test]
+fn a_part_of_a_photograph_is_found() {
+    let space = Space::with(&format!("pipeline p seed=7 {{ {SOURCE}\n near-duplicates pairs {{ from eyes }} }}\n"));
+    for at in 1..=4 {
+        write(&space, &format!("a{at}"), &texture(at, 640));
+    }
+    write(&space, "b1", &part(&texture(1, 640), (101, 37), 470));
+    let crop = part(&texture(2, 640), (20, 90), 500);
+    let rgb = Orientation::of(2.0).turn_rgb(&crop.rgb, (500, 500));
+    write(&space, "b2", &Photograph { rgb, ..crop });
+    run(&space).code(0).says(&[
+        "6 photographs, 2 pairs of near-duplicates (4 photographs)",
+        "2 pairs of photographs show the same picture or a part of it",
+        "`a1` and `b1` (a part), `a2` and `b2` (a part, mirrored)",
+    ]);
+    for pair in pairs(&space, "pairs") {
+        assert!(pair.overlap.is_some_and(|overlap| overlap > 0.8 && overlap <= 1.0), "{pair:?}");
+    }
+    assert!(space.path("results/p/pairs/pairs.png").exists());
 }
 
 #[test]

@@ -62,6 +62,6 @@ pub fn pairs(
     Ok(found.into_iter().flatten().collect())
 }
 
-fn orientations() -> [Orientation; 8] {
+pub(super) fn orientations() -> [Orientation; 8] {
     std::array::from_fn(|number| Orientation::of((number + 1) as f64))
 }

@@ -9,6 +9,12 @@ pub(super) const SIDE: usize = 64;
 /// Longest side of the reduced photograph that the field is found in, px: at least this, less than twice as much.
 const REDUCED: usize = 512;
 
+/// As [`REDUCED`], for cells in pixels.
+const FEWEST: usize = 384;
+
+/// Side of a cell of [`in_pixels`], px of the reduced photograph.
+const CELL: usize = 8;
+
 /// Number of levels between the background and the typical brightness of the field at which the field may begin.
 const LEVELS: usize = 16;
 
@@ -36,7 +42,7 @@ pub(super) struct GreyField {
 
 /// The field of a photograph in [`SIDE`] x [`SIDE`] cells: its longest side fills the image, the rest is outside. [`None`] if there is none.
 pub(super) fn standard(photograph: &Photograph) -> Option<GreyField> {
-    let mut grey = reduced(photograph);
+    let mut grey = reduced(photograph, (photograph.width.max(photograph.height) / REDUCED).max(1));
     if grey.width == 0 || grey.height == 0 {
         return None;
     }
@@ -44,9 +50,43 @@ pub(super) fn standard(photograph: &Photograph) -> Option<GreyField> {
     bounds(&grey, &grey.field).map(|bounds| resampled(&grey, bounds))
 }
 
+/// The field of a photograph in cells of a power of two of its pixels, 48 to 95 along the longest side, and the side of a cell, px: two
+/// photographs of one camera have equal cells, even if one is a part of the other. [`None`] if nothing is in the field.
+pub(super) fn in_pixels(photograph: &Photograph) -> Option<(GreyField, usize)> {
+    let most = (photograph.width.max(photograph.height) / FEWEST).max(1);
+    let by = if most.is_power_of_two() { most } else { most.next_power_of_two() / 2 };
+    let mut grey = reduced(photograph, by);
+    if grey.width == 0 || grey.height == 0 {
+        return None;
+    }
+    grey.field = field(&grey);
+    let cells = merged(&grey, CELL);
+    cells.field.iter().any(|inside| *inside > 0.0).then_some((cells, by * CELL))
+}
+
+/// Means of boxes of `by` x `by` cells over those in the field; a box that is mostly outside is outside.
+pub(super) fn merged(grey: &GreyField, by: usize) -> GreyField {
+    let (width, height) = (grey.width / by, grey.height / by);
+    let (mut values, mut field) = (vec![0.0; width * height], vec![0.0; width * height]);
+    for (at, (into, inside)) in values.iter_mut().zip(&mut field).enumerate() {
+        let (left, top) = (at % width * by, at / width * by);
+        let (mut value, mut count) = (0.0, 0.0);
+        for y in top..top + by {
+            let row = y * grey.width + left..y * grey.width + left + by;
+            for (own, field) in grey.values[row.clone()].iter().zip(&grey.field[row]) {
+                value += own * field;
+                count += field;
+            }
+        }
+        if count > 0.9 * (by * by) as f64 {
+            (*into, *inside) = (value / count, 1.0);
+        }
+    }
+    GreyField { width, height, values, field }
+}
+
 /// Means of boxes of the photograph, green counted twice: vessels and lesions show best there.
-fn reduced(photograph: &Photograph) -> GreyField {
-    let by = (photograph.width.max(photograph.height) / REDUCED).max(1);
+fn reduced(photograph: &Photograph, by: usize) -> GreyField {
     let (width, height) = (photograph.width / by, photograph.height / by);
     let mut values = Vec::with_capacity(width * height);
     let mut sums = vec![0_u32; width];

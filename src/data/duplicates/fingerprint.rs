@@ -136,17 +136,18 @@ impl PictureHash {
 }
 
 /// Deviations of the cells from their surroundings, in standard deviations of these, times [`SCALE`].
-fn deviations(grey: &GreyField) -> Vec<i8> {
-    let weights = smooth(&grey.field);
+pub(super) fn deviations(grey: &GreyField) -> Vec<i8> {
+    let width = grey.width;
+    let weights = smooth(&grey.field, width);
     let product = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a * b).collect() };
     let mean = |values: &[f64]| -> Vec<f64> {
-        let sums = smooth(&product(values, &grey.field));
+        let sums = smooth(&product(values, &grey.field), width);
         sums.iter().zip(&weights).map(|(sum, weight)| if *weight > 0.0 { sum / weight } else { 0.0 }).collect()
     };
     let means = mean(&grey.values);
     let differences: Vec<f64> = grey.values.iter().zip(&means).map(|(value, mean)| value - mean).collect();
     let variances = mean(&product(&differences, &differences));
-    let inside = eroded(&grey.field);
+    let inside = eroded(grey);
     let cells = differences.iter().zip(&variances).zip(&inside);
     let value = |((difference, variance), inside): ((&f64, &f64), &bool)| {
         let deviation = difference / (f64::max(*variance, 0.0).sqrt() + FAINT);
@@ -155,37 +156,43 @@ fn deviations(grey: &GreyField) -> Vec<i8> {
     cells.map(value).collect()
 }
 
-/// Sums over boxes, twice; nothing counts outside the image.
-fn smooth(values: &[f64]) -> Vec<f64> {
+/// Sums over boxes, twice; nothing counts outside the image, which is `width` cells wide.
+fn smooth(values: &[f64], width: usize) -> Vec<f64> {
+    let height = values.len() / width.max(1);
     let mut smoothed = values.to_vec();
     for _ in 0..2 {
-        smoothed = transposed(&sums(&transposed(&sums(&smoothed))));
+        let turned = transposed(&sums(&smoothed, width), width);
+        smoothed = transposed(&sums(&turned, height), height);
     }
     smoothed
 }
 
 /// Sums over `2 * RADIUS + 1` neighbours in each row.
-fn sums(values: &[f64]) -> Vec<f64> {
+fn sums(values: &[f64], width: usize) -> Vec<f64> {
     let row = |row: &[f64]| -> Vec<f64> {
-        let sum = |x: usize| row[x.saturating_sub(RADIUS)..(x + RADIUS + 1).min(SIDE)].iter().sum();
-        (0..SIDE).map(sum).collect()
+        let sum = |x: usize| row[x.saturating_sub(RADIUS)..(x + RADIUS + 1).min(width)].iter().sum();
+        (0..width).map(sum).collect()
     };
-    values.chunks_exact(SIDE).flat_map(row).collect()
+    values.chunks_exact(width.max(1)).flat_map(row).collect()
 }
 
-fn transposed(values: &[f64]) -> Vec<f64> {
-    (0..SIDE * SIDE).map(|at| values[at % SIDE * SIDE + at / SIDE]).collect()
+/// Columns as rows.
+fn transposed(values: &[f64], width: usize) -> Vec<f64> {
+    let height = values.len() / width.max(1);
+    (0..values.len()).map(|at| values[at % height * width + at / height]).collect()
 }
 
 /// The cells of which all neighbours within [`RIM`] are in the field.
-fn eroded(field: &[f64]) -> Vec<bool> {
+fn eroded(grey: &GreyField) -> Vec<bool> {
     let inside = |at: usize| {
-        let (x, y) = (at % SIDE, at / SIDE);
-        let within = |place: usize| place >= RIM && place + RIM < SIDE;
+        let (x, y) = (at % grey.width, at / grey.width);
+        let within = |place: usize, length: usize| place >= RIM && place + RIM < length;
         let box_of = |place: usize| place - RIM..=place + RIM;
-        within(x) && within(y) && box_of(y).all(|y| box_of(x).all(|x| field[y * SIDE + x] > 0.0))
+        within(x, grey.width)
+            && within(y, grey.height)
+            && box_of(y).all(|y| box_of(x).all(|x| grey.field[y * grey.width + x] > 0.0))
     };
-    (0..SIDE * SIDE).map(inside).collect()
+    (0..grey.field.len()).map(inside).collect()
 }
 
 #[cfg(test)]
@@ -193,7 +200,7 @@ mod tests {
     use super::*;
     use crate::base::Streams;
 
-    /// A disc of blurred noise on black, of `side` px.
+    /// A disc of coarse noise on black, of `side` px.
     fn disc(seed: u64, side: usize) -> Photograph {
         let streams = Streams::new(seed, "disc");
         let coarse: Vec<u8> = (0..24 * 24).map(|at| (streams.rank("cell", at, b"") >> 56) as u8).collect();

@@ -4,10 +4,12 @@
 mod compare;
 mod field;
 mod fingerprint;
+mod overlap;
 mod sheet;
 mod table;
 
 pub use compare::{MATCH, PictureMatch, pairs};
 pub use fingerprint::{PictureFingerprint, PictureHash};
+pub use overlap::{MOST, OverlapMatch, PictureDetail, overlaps};
 pub use sheet::{ShownPair, sheet};
 pub use table::{NearDuplicate, PairMember, from_parquet, to_parquet};

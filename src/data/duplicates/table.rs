@@ -1,6 +1,6 @@
 //! Parquet table of photographs that show the same picture, a row for each pair: `photograph`, `input` (position of its set at the port, from
 //! 1), `digest` (of its file), `other`, `other_input`, `other_digest`, `orientation` (that turns the first into the other, as numbered by
-//! EXIF), `similarity`.
+//! EXIF), `similarity`, `overlap` (fraction of the smaller photograph that both show; null if they show the same picture).
 
 use crate::base::Digest;
 use crate::data::orientation::Orientation;
@@ -25,8 +25,10 @@ pub struct NearDuplicate {
     pub members: [PairMember; 2],
     /// How the first is turned into the second.
     pub orientation: Orientation,
-    /// Correlation of their fingerprints.
+    /// Correlation of what both show.
     pub similarity: f64,
+    /// Fraction of the smaller photograph that both show; [`None`] if they show the same picture.
+    pub overlap: Option<f64>,
 }
 
 impl NearDuplicate {
@@ -34,12 +36,17 @@ impl NearDuplicate {
     #[must_use]
     pub fn words(&self) -> String {
         let [first, second] = &self.members;
-        let turned = match self.orientation.words() {
-            _ if first.digest == second.digest => " (the same file)".to_owned(),
-            _ if self.orientation.is_upright() => String::new(),
-            words => format!(" ({words})"),
-        };
-        format!("`{}` and `{}`{turned}", first.name, second.name)
+        let words = if first.digest == second.digest { "the same file".to_owned() } else { self.how() };
+        let words = if words.is_empty() { words } else { format!(" ({words})") };
+        format!("`{}` and `{}`{words}", first.name, second.name)
+    }
+
+    /// How the second shows the first, in words: `mirrored`, `a part`, `a part, mirrored`; empty if it shows the same picture upright.
+    #[must_use]
+    pub fn how(&self) -> String {
+        let part = self.overlap.map(|_| "a part");
+        let turned = (!self.orientation.is_upright()).then(|| self.orientation.words());
+        part.into_iter().chain(turned).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -58,6 +65,7 @@ pub fn to_parquet(pairs: &[NearDuplicate]) -> Result<Vec<u8>, StageError> {
     let orientations = pairs.iter().map(|pair| Some(u32::from(pair.orientation.number())));
     table.push("orientation", Column::Count(orientations.collect()));
     table.push("similarity", Column::Real(pairs.iter().map(|pair| Some(pair.similarity)).collect()));
+    table.push("overlap", Column::Real(pairs.iter().map(|pair| pair.overlap).collect()));
     table.to_parquet().map_err(|error| StageError::Bug(error.to_string()))
 }
 
@@ -77,6 +85,7 @@ fn read(bytes: &[u8]) -> Result<Vec<NearDuplicate>, String> {
     let wrong = |error: TableError| error.to_string();
     let (orientations, similarities) =
         (table.counts("orientation").map_err(wrong)?, table.reals("similarity").map_err(wrong)?);
+    let overlaps = table.reals("overlap").map_err(wrong)?;
     let member = |[name, input, digest]: [&str; 3], row: usize| {
         let text = |column| Ok::<_, String>(table.texts(column).map_err(wrong)?[row].clone().unwrap_or_default());
         let digest = text(digest)?.parse().map_err(|_| format!("row {row} has no digest"))?;
@@ -87,7 +96,8 @@ fn read(bytes: &[u8]) -> Result<Vec<NearDuplicate>, String> {
         let [first, second] = COLUMNS;
         let orientation = Orientation::of(f64::from(orientations[row].unwrap_or_default()));
         let members = [member(first, row)?, member(second, row)?];
-        Ok(NearDuplicate { members, orientation, similarity: similarities[row].unwrap_or_default() })
+        let similarity = similarities[row].unwrap_or_default();
+        Ok(NearDuplicate { members, orientation, similarity, overlap: overlaps[row] })
     };
     (0..table.rows()).map(pair).collect()
 }
@@ -104,8 +114,11 @@ mod tests {
             members: [member("IDRiD_01", 1), member("é 7", 2)],
             orientation: Orientation::of(6.0),
             similarity: 0.98,
+            overlap: None,
         };
-        let pairs = [pair.clone(), NearDuplicate { orientation: Orientation::UPRIGHT, ..pair }];
+        let part = NearDuplicate { overlap: Some(0.6), ..pair.clone() };
+        assert_eq!(part.words(), "`IDRiD_01` and `é 7` (a part, rotated by 90 degrees)");
+        let pairs = [pair.clone(), part, NearDuplicate { orientation: Orientation::UPRIGHT, ..pair }];
         assert_eq!(from_parquet(&to_parquet(&pairs).unwrap()).unwrap(), pairs);
         assert_eq!(from_parquet(&to_parquet(&[]).unwrap()).unwrap(), []);
         assert!(from_parquet(b"PAR1").is_err());

@@ -33,7 +33,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "near-duplicate",
-        "Two photographs show the same picture although their files or names differ: one was saved again, shifted, mirrored, turned, made brighter or darker, or renamed. If one of them was used for training or for choosing and the other is evaluated, the metrics are optimistic.",
+        "Two photographs show the same picture, or a part of it, although their files or names differ: one was saved again, shifted, mirrored, turned, made brighter or darker, cropped, or renamed. If one of them was used for training or for choosing and the other is evaluated, the metrics are optimistic.",
         "Look at the pairs (`pairs.png` of the stage `near-duplicates`). Keep one photograph of each pair, or both on one side of the split: give them the same patient, or use `by names`.",
     ),
     found(
