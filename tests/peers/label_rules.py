@@ -34,7 +34,9 @@ SPECIFICITY = 0.95
 def rule(name):
     """Words of a rule, from the values in the name of its stage."""
     at = dict(re.findall(r"([a-z-]+)=([^,]+)", name.split("@")[1]))
-    pixels, share, rim = int(at["min-pixels"]), float(at["min-lesion-share"]), int(at["min-rim-distance"])
+    # What a sweep does not vary is not in the name, and has its default.
+    pixels, share = int(at.get("min-pixels", 1)), float(at.get("min-lesion-share", 0))
+    rim = int(at.get("min-rim-distance", 0))
     if share:
         return f"{share:.0%} of a lesion"
     if rim:
