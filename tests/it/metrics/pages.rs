@@ -82,9 +82,6 @@ fn first_worded(summary: &Summary) -> Summary {
             *column = first(column);
         }
     }
-    for warning in &mut summary.warnings {
-        warning.text = warning.text.replace(" (fewer than 30 patches or 5 photographs)", "");
-    }
     summary
 }
 
