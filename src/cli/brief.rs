@@ -8,7 +8,7 @@ use crate::base::shown;
 use crate::learn::evaluation::Scores;
 use crate::progress::table::{Grid, bytes, counted, not_shown, paragraph};
 use crate::report::brief::{self, Brief, EPOCHS};
-use crate::report::scores;
+use crate::report::{scores, whole};
 use crate::stage::{Summary, Table, Warning};
 use crate::store::Objects;
 
@@ -115,7 +115,7 @@ fn main<'a>(
             .map(|from| if from.port == "out" { from.stage.clone() } else { format!("{}.{}", from.stage, from.port) });
         let brief = brief::of_scores(&scores, data.as_deref());
         // What its own tables say of all classes is in the sentences. Of the others, those that were asked for matter most.
-        let asked = [scores::whole(&scores), scores::within_photograph(&scores), scores::calibration(&scores)];
+        let asked = [whole::table(&scores), scores::within_photograph(&scores), scores::calibration(&scores)];
         let asked: Vec<String> = asked.into_iter().flatten().map(|table| table.title).collect();
         let asked: Vec<&Table> =
             asked.iter().filter_map(|title| summary.tables.iter().find(|table| table.title == *title)).collect();

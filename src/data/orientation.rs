@@ -108,11 +108,17 @@ impl Orientation {
     /// RGB pixels as displayed, from stored rows of `width` x 3 bytes.
     #[must_use]
     pub fn turn_rgb(self, rgb: &[u8], size: (usize, usize)) -> Vec<u8> {
+        self.turn_cells(rgb.as_chunks::<3>().0, size).into_flattened()
+    }
+
+    /// Cells as displayed, from stored rows of `width` cells.
+    #[must_use]
+    pub fn turn_cells<T: Copy + Default>(self, cells: &[T], size: (usize, usize)) -> Vec<T> {
         let (width, _) = self.shown(size);
-        let mut turned = vec![0; rgb.len()];
-        for (i, pixel) in rgb.as_chunks::<3>().0.iter().enumerate() {
+        let mut turned = vec![T::default(); cells.len()];
+        for (i, cell) in cells.iter().enumerate() {
             let (x, y) = self.place((i % size.0, i / size.0), size);
-            turned[(y * width + x) * 3..][..3].copy_from_slice(pixel);
+            turned[y * width + x] = *cell;
         }
         turned
     }

@@ -33,7 +33,7 @@ pub fn summary(scores: &Scores) -> Summary {
     }
     tables.extend(within_photograph(scores));
     tables.extend(calibration(scores));
-    tables.extend(whole(scores));
+    tables.extend(whole::table(scores));
     tables.push(recall(
         scores,
         |at| &at.recall_by_area,
@@ -212,12 +212,6 @@ pub fn within_photograph(scores: &Scores) -> Option<Table> {
     });
     let title = "average precision within photographs (mean over photographs with a positive)";
     Some(table(title, &["class", "AP", "chance", "photographs"], rows.collect()))
-}
-
-/// Metrics of whole photographs or patients; [`None`] if they were not asked for.
-#[must_use]
-pub fn whole(scores: &Scores) -> Option<Table> {
-    whole::table(scores)
 }
 
 /// Brier score and calibration error per class; [`None`] if it was not asked for.

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::usage::memory_there;
 use crate::base::{Sources, Span};
-use crate::lang::project;
+use crate::lang::project::{self, ProjectFile};
 use crate::stage::Stop;
 
 /// Folder of a project's store, unless `project.kdl` names another.
@@ -192,15 +192,13 @@ impl Host {
     /// Whether the photographs of a project are compared with each other: `near-duplicates` in its `project.kdl`, true without it.
     #[must_use]
     pub fn compares_photographs(&self, project: &Path) -> bool {
-        let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
-        said.is_none_or(|(said, _)| said.near_duplicates.unwrap_or(true))
+        is_on(project, |said| said.near_duplicates)
     }
 
     /// Whether looks at the test sets of a project are recorded: `test-looks` in its `project.kdl`, true without it.
     #[must_use]
     pub fn records_looks(&self, project: &Path) -> bool {
-        let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
-        said.is_none_or(|(said, _)| said.test_looks.unwrap_or(true))
+        is_on(project, |said| said.test_looks)
     }
 
     /// Where `project.kdl` names the store; [`None`] if that is not where it comes from.
@@ -213,4 +211,11 @@ impl Host {
         let (said, _) = project::read(&project.join(project::FILE), &mut sources).ok()?;
         said.store.map(|(_, span)| (sources, span))
     }
+}
+
+/// Whether `project.kdl` leaves a switch on, as it is without one.
+fn is_on(project: &Path, switch: fn(&ProjectFile) -> Option<bool>) -> bool {
+    // Errors in it are reported when a pipeline is read.
+    let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+    said.and_then(|(said, _)| switch(&said)).unwrap_or(true)
 }

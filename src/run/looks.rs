@@ -112,7 +112,7 @@ pub struct TestLooks {
 }
 
 impl TestLooks {
-    /// Those in a project's folder; none if there is no file. Lines that are no look are skipped: a merge may leave some.
+    /// Those in a project's folder; none if there is no file. Other lines, which a merge may leave, are skipped.
     ///
     /// # Errors
     /// If the file cannot be read.

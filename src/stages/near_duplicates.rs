@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::figure::{counted, noun};
 use crate::data::decode::Photograph;
 use crate::data::duplicates::{
-    MOST, NearDuplicate, PairMember, PictureDetail, PictureFingerprint, ShownPair, overlaps, pairs, sheet, to_parquet,
+    MOST, NearDuplicate, PairMember, PictureDetail, PictureFingerprint, PictureMatch, ShownPair, overlaps, pairs,
+    sheet, to_parquet,
 };
 use crate::data::item;
 use crate::data::orientation::Orientation;
@@ -77,14 +78,6 @@ fn file(item: &Item) -> Result<(&String, &Entry), StageError> {
     item.tree.entries.iter().next().ok_or_else(missing)
 }
 
-/// A pair by the positions of its photographs.
-struct FoundPair {
-    at: [usize; 2],
-    orientation: Orientation,
-    similarity: f64,
-    overlap: Option<f64>,
-}
-
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let wrong = |file: &str| StageError::Bug(format!("a result without `{file}`"));
     let bytes = |at: usize, file: &str| ctx.objects.read_in(&results[at].1, file)?.ok_or_else(|| wrong(file));
@@ -101,39 +94,23 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let item = &results[at].0;
         Ok::<_, StageError>(PairMember { name: item.name.clone(), input: inputs[at], digest: file(item)?.1.digest })
     };
-    let same = pairs(&hashes, read, step)?;
-    let whole: BTreeSet<(usize, usize)> = same.iter().map(|one| (one.first, one.second)).collect();
-    let mut all_pairs: Vec<FoundPair> = same
-        .into_iter()
-        .map(|one| FoundPair {
-            at: [one.first, one.second],
-            orientation: one.orientation,
-            similarity: one.similarity,
-            overlap: None,
-        })
-        .collect();
+    let mut matches = pairs(&hashes, read, step)?;
     if results.len() <= MOST {
         let detail = |at| PictureDetail::from_bytes(&bytes(at, DETAIL)?).ok_or_else(|| wrong(DETAIL));
         let details = (0..results.len()).map(detail).collect::<Result<Vec<_>, StageError>>()?;
         done.store(0, Ordering::Relaxed);
-        let parts = overlaps(details, |first, second| whole.contains(&(first, second)), step)?;
-        all_pairs.extend(parts.into_iter().map(|(first, second, part)| FoundPair {
-            at: [first, second],
-            orientation: part.orientation,
-            similarity: part.similarity,
-            overlap: Some(part.overlap),
-        }));
+        let whole: BTreeSet<(usize, usize)> = matches.iter().map(|one| (one.first, one.second)).collect();
+        matches.extend(overlaps(details, |first, second| whole.contains(&(first, second)), step)?);
     }
     let (mut found, mut at) = (Vec::new(), Vec::new());
-    for one in all_pairs {
-        let members = [member(one.at[0])?, member(one.at[1])?];
+    for PictureMatch { first, second, orientation, similarity, overlap } in matches {
+        let members = [member(first)?, member(second)?];
         // The same photograph of two inputs, such as the whole set and one side of it.
         if members[0].digest == members[1].digest && members[0].name == members[1].name {
             continue;
         }
-        let FoundPair { orientation, similarity, overlap, .. } = one;
         found.push(NearDuplicate { members, orientation, similarity, overlap });
-        at.push(one.at);
+        at.push([first, second]);
     }
     let mut tree = Tree::default();
     tree.insert("pairs.parquet", ctx.objects.put(&to_parquet(&found)?)?);

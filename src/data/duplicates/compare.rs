@@ -13,7 +13,7 @@ pub const MATCH: f64 = 0.65;
 /// Correlation of hashes from which on the fingerprints are compared: signs of values that correlate by [`MATCH`] do so by 0.45.
 const CANDIDATE: f64 = 0.35;
 
-/// Two photographs that show the same picture.
+/// Two photographs that show the same picture, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PictureMatch {
     /// Position of the first, which is lower.
@@ -22,8 +22,10 @@ pub struct PictureMatch {
     pub second: usize,
     /// How the first is turned into the second.
     pub orientation: Orientation,
-    /// Correlation of the fingerprints in that orientation.
+    /// Correlation of what both show in that orientation.
     pub similarity: f64,
+    /// Fraction of the smaller photograph that both show; [`None`] if they show the same picture.
+    pub overlap: Option<f64>,
 }
 
 /// The matches among photographs with these hashes (upright), in order of their positions. `read` reads a fingerprint; only those of
@@ -49,7 +51,7 @@ pub fn pairs(
             let other = read(second)?;
             let similar = near.map(|(orientation, _)| {
                 let similarity = own.turned(*orientation).correlation(&other);
-                PictureMatch { first, second, orientation: *orientation, similarity }
+                PictureMatch { first, second, orientation: *orientation, similarity, overlap: None }
             });
             // Of equals, the first: upright before all others.
             let best = similar.reduce(|best, one| if one.similarity > best.similarity { one } else { best });

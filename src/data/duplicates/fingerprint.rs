@@ -80,12 +80,7 @@ impl PictureFingerprint {
     /// It in another orientation.
     #[must_use]
     pub fn turned(&self, orientation: Orientation) -> Self {
-        let mut cells = vec![0; SIDE * SIDE];
-        for (at, cell) in self.0.iter().enumerate() {
-            let (x, y) = orientation.place((at % SIDE, at / SIDE), (SIDE, SIDE));
-            cells[y * SIDE + x] = *cell;
-        }
-        Self(cells)
+        Self(orientation.turn_cells(&self.0, (SIDE, SIDE)))
     }
 
     /// Correlation with another fingerprint, from -1 to 1, at the best of all displacements by at most one cell. 0 if one is empty.

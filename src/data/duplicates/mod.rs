@@ -10,6 +10,6 @@ mod table;
 
 pub use compare::{MATCH, PictureMatch, pairs};
 pub use fingerprint::{PictureFingerprint, PictureHash};
-pub use overlap::{MOST, OverlapMatch, PictureDetail, overlaps};
+pub use overlap::{MOST, PictureDetail, overlaps};
 pub use sheet::{ShownPair, sheet};
 pub use table::{NearDuplicate, PairMember, from_parquet, to_parquet};

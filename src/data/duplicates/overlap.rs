@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use rayon::prelude::*;
 
-use super::compare::orientations;
+use super::compare::{PictureMatch, orientations};
 use super::field::{in_pixels, merged};
 use super::fingerprint::deviations;
 use crate::data::decode::Photograph;
@@ -111,13 +111,7 @@ impl DetailMap {
 
     fn turned(&self, orientation: Orientation) -> Self {
         let size = (self.width, self.height());
-        let (width, _) = orientation.shown(size);
-        let mut cells = vec![0; self.cells.len()];
-        for (at, cell) in self.cells.iter().enumerate() {
-            let (x, y) = orientation.place((at % self.width, at / self.width), size);
-            cells[y * width + x] = *cell;
-        }
-        Self { width, cells, ..*self }
+        Self { width: orientation.shown(size).0, cells: orientation.turn_cells(&self.cells, size), ..*self }
     }
 
     /// Hashes of the patches at a distance of `stride` cells, and where they are.
@@ -189,17 +183,6 @@ struct PatchHashes {
     places: Vec<(isize, isize)>,
 }
 
-/// Two photographs that show a part of the same picture.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OverlapMatch {
-    /// How the first is turned into the second.
-    pub orientation: Orientation,
-    /// Correlation of the cells that lie on each other in that orientation.
-    pub similarity: f64,
-    /// Their fraction of the cells of the smaller photograph.
-    pub overlap: f64,
-}
-
 /// The maps of a photograph, with the hashes of all their patches.
 struct SearchedDetail {
     detail: PictureDetail,
@@ -215,7 +198,7 @@ pub fn overlaps(
     details: Vec<PictureDetail>,
     skip: impl Fn(usize, usize) -> bool + Sync,
     step: impl Fn() -> Result<(), StageError> + Sync,
-) -> Result<Vec<(usize, usize, OverlapMatch)>, StageError> {
+) -> Result<Vec<PictureMatch>, StageError> {
     let hashed = |detail: PictureDetail| {
         let hashes = detail.0.iter().map(|map| map.hashes(1)).collect();
         SearchedDetail { detail, hashes }
@@ -226,7 +209,7 @@ pub fn overlaps(
         let wanted = TurnedDetail::all(&all[first].detail);
         for (second, other) in all.iter().enumerate().skip(first + 1) {
             if !skip(first, second) {
-                found.extend(find(&wanted, other).map(|one| (first, second, one)));
+                found.extend(find((first, &wanted), (second, other)));
             }
         }
         step()?;
@@ -257,19 +240,19 @@ impl TurnedDetail {
 }
 
 /// The overlap of a photograph in all orientations with another one, if there is one, at the finest cells that both have.
-fn find(wanted: &[TurnedDetail], other: &SearchedDetail) -> Option<OverlapMatch> {
+fn find((first, wanted): (usize, &[TurnedDetail]), (second, other): (usize, &SearchedDetail)) -> Option<PictureMatch> {
     let maps = || other.detail.0.iter().zip(&other.hashes);
     let level = wanted.iter().find_map(|one| Some((one.level, maps().find(|(map, _)| map.cell == one.map.cell)?)));
     let (level, (map, hashes)) = level?;
     let mut similar_at = Vec::new();
-    let mut best: Option<OverlapMatch> = None;
+    let mut best: Option<PictureMatch> = None;
     for one in wanted.iter().filter(|one| one.level == level) {
         for place in displacements(one, map, hashes, &mut similar_at) {
             let (similarity, cells) = best_near(&one.map, map, place);
             let enough = cells >= FEWEST && similarity >= overlapping(cells);
             if enough && best.is_none_or(|best| similarity > best.similarity) {
-                let overlap = cells as f64 / one.map.inside().min(map.inside()).max(1) as f64;
-                best = Some(OverlapMatch { orientation: one.orientation, similarity, overlap });
+                let overlap = Some(cells as f64 / one.map.inside().min(map.inside()).max(1) as f64);
+                best = Some(PictureMatch { first, second, orientation: one.orientation, similarity, overlap });
             }
         }
     }
@@ -384,19 +367,19 @@ mod tests {
         Photograph { width, height, rgb: rows.collect() }
     }
 
-    fn found(one: &Photograph, other: &Photograph) -> Option<OverlapMatch> {
+    fn found(one: &Photograph, other: &Photograph) -> Option<PictureMatch> {
         let details = vec![PictureDetail::of(one), PictureDetail::of(other)];
-        let all = overlaps(details, |_, _| false, || Ok(())).expect("compared");
-        all.first().map(|(_, _, found)| *found)
+        overlaps(details, |_, _| false, || Ok(())).expect("compared").first().copied()
     }
 
     #[test]
     fn parts_of_one_picture_are_found_and_other_pictures_are_not() {
         let one = noise(1, 520);
         let crop = found(&one, &part(&one, (70, 53), (400, 380))).expect("a crop");
-        assert!(crop.similarity > 0.8 && crop.overlap > 0.8 && crop.orientation.is_upright(), "{crop:?}");
+        let overlap = crop.overlap.expect("a part");
+        assert!(crop.similarity > 0.8 && overlap > 0.8 && crop.orientation.is_upright(), "{crop:?}");
         let fields = found(&part(&one, (0, 0), (340, 520)), &part(&one, (131, 6), (389, 514))).expect("two fields");
-        assert!(fields.overlap > 0.3 && fields.overlap < 0.9, "{fields:?}");
+        assert!(fields.overlap.is_some_and(|overlap| overlap > 0.3 && overlap < 0.9), "{fields:?}");
         assert_eq!(found(&one, &noise(2, 520)), None);
         assert_eq!(found(&one, &part(&noise(3, 520), (10, 10), (300, 500))), None);
     }
