@@ -4,10 +4,11 @@
 //! `stdlib/` and lowered to a list of stages ([`lang`]); problems are reported as diagnostics ([`diag`]). The stages form a graph, and
 //! for each it is decided whether it must run ([`plan`]): its key is computed from its parameters and the content of its inputs, and
 //! looked up in the [`store`]. If necessary, the stage is executed ([`run`]) through the contract in [`stage`] by one of the
-//! [`stages`], which use photographs and patches ([`data`]), networks and metrics ([`learn`]) and pages ([`report`]). Users watch through
-//! [`progress`] and give commands through [`cli`], or through an editor and [`lsp`].
+//! [`stages`], which use networks ([`engine`]), photographs and patches ([`data`]), training and metrics ([`learn`]) and pages
+//! ([`report`]). Users watch through [`progress`] and give commands through [`cli`], or through an editor and [`lsp`].
 
 pub use macula_compute::{data, learn};
+pub use macula_engine::engine;
 pub use macula_lang::{base, diag, lang, syntax};
 pub use macula_store::{plan, sandbox, stage, store};
 

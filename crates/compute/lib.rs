@@ -1,5 +1,6 @@
-//! Photographs, patch sets, networks, training and metrics: what stages compute with. Optimised for speed.
+//! Photographs, patch sets, training and metrics: what stages compute with.
 
+use macula_engine::engine;
 use macula_lang::{base, lang};
 use macula_store::{stage, store};
 

@@ -56,8 +56,8 @@ pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
 
 use crate::base::threads;
-use crate::learn::gpu::cache_in;
-use crate::learn::kernels;
+use crate::engine::gpu::cache_in;
+use crate::engine::kernels;
 use crate::progress::{Colours, out};
 use crate::run::Host;
 

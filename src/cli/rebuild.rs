@@ -8,7 +8,7 @@ use clap::Args;
 use super::run::{Commands, listen};
 use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, trust};
 use crate::base::Digest;
-use crate::learn::kernels;
+use crate::engine::kernels;
 use crate::plan::{Decision, keys};
 use crate::progress::out;
 use crate::progress::table::render;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Exit, Failure, PipelineArguments, amounts, compare, load, lock, logging, namesake, paths, trust};
 use crate::base::signals::is_ignored;
-use crate::learn::kernels;
+use crate::engine::kernels;
 use crate::progress::out;
 use crate::progress::{Detail, Glyphs, Json, Live, Plain};
 use crate::run::resources::ResourceLimits;

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::gpu::{DeviceRequest, Precision};
 use super::last_used::LastUsed;
-use super::network::{JoinedPixels, Missing, Network, NetworkWork, Weights};
-use super::normalise::Normalisation;
 use super::placement::place;
 use crate::base::figure::counted;
 use crate::base::{Digest, Hasher};
@@ -15,6 +12,9 @@ use crate::data::decode::Photograph;
 use crate::data::embeddings::{EmbeddingsInfo, StoredAs};
 use crate::data::patches::Shard;
 use crate::data::resize::resized;
+use crate::engine::gpu::{DeviceRequest, Precision};
+use crate::engine::network::{JoinedPixels, Missing, Network, NetworkWork, Weights};
+use crate::engine::normalise::Normalisation;
 use crate::lang::network::{Layer, Linear, NetworkSpec};
 use crate::stage::{Progress, StageError};
 use crate::store::{Entry, Objects};

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::gpu::DeviceRequest;
 use crate::base::{sync, threads};
+use crate::engine::gpu::DeviceRequest;
 use crate::stage::StageError;
 
 /// The thing that was requested last, with its key.

@@ -7,16 +7,16 @@ use std::sync::mpsc::sync_channel;
 
 use rayon::prelude::*;
 
-use super::augment::mixing::Mixture;
-use super::augment::{Augmentation, Transform, label_of};
-use super::network::not_joined;
-use super::normalise::Normalisation;
 use super::objective::{Targets, of_label};
 use super::sampler::{Batch, PatchDraw};
-use super::views::{Stored, Views};
 use crate::base::{Streams, threads};
 use crate::data::embeddings::{EmbeddingValues, EmbeddingsInfo};
 use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard};
+use crate::engine::augment::mixing::Mixture;
+use crate::engine::augment::{Augmentation, Transform};
+use crate::engine::network::not_joined;
+use crate::engine::normalise::Normalisation;
+use crate::engine::views::{PixelsMadeBy, Stored, Views};
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 use crate::store::Objects;
@@ -66,15 +66,6 @@ impl OpenEmbeddings {
         }
         values
     }
-}
-
-/// Where stored patches are turned into normalised pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PixelsMadeBy {
-    /// In the threads of the loader.
-    Loader,
-    /// On the GPU that computes.
-    Card,
 }
 
 /// Patches of one step, as fed to a network.
@@ -224,14 +215,15 @@ impl OpenPatchSet {
         let label = |(draw, change): (&PatchDraw, &Transform)| {
             let row = draw.row(&self.set);
             let mask = self.shards[draw.part as usize].as_ref().and_then(|shard| shard.mask(row.index, class));
-            (change.label(row.labels[class], mask, info), mask)
+            (label_after(change, row.labels[class], mask, info), mask)
         };
         let ((own_label, own_mask), (partner_label, partner_mask)) = (label(own), label(partner));
         let (own_target, partner_target) = (of_label(own_label)?, of_label(partner_label)?);
         if let (Mixture::Paste(..), Some(own_mask), Some(partner_mask)) = (mixture, own_mask, partner_mask) {
-            let left = own.1.mask_pixels(own_mask, info, |column, row| !mixture.pasted(column, row));
-            let pasted = partner.1.mask_pixels(partner_mask, info, |column, row| mixture.pasted(column, row));
-            return of_label(label_of(left + pasted, info));
+            let sides = [info.side(), info.size as usize];
+            let left = own.1.mask_pixels(own_mask, sides, |column, row| !mixture.pasted(column, row));
+            let pasted = partner.1.mask_pixels(partner_mask, sides, |column, row| mixture.pasted(column, row));
+            return of_label(info.label_of(left + pasted));
         }
         let share = mixture.own(info.size as usize);
         // Equal labels give exactly themselves.
@@ -305,8 +297,18 @@ impl OpenPatchSet {
     /// Sets the labels of a patch after a transform.
     fn relabel(&self, row: &PatchRow, shard: &Shard, change: &Transform, labels: &mut [Label]) {
         for (class, (label, was)) in labels.iter_mut().zip(&row.labels).enumerate() {
-            *label = change.label(*was, shard.mask(row.index, class), &self.set.info);
+            *label = label_after(change, *was, shard.mask(row.index, class), &self.set.info);
         }
+    }
+}
+
+/// Label of one class after a transform: recomputed from the stored mask if pixels left or entered the patch, unchanged otherwise, if
+/// it is unknown, and if no mask is stored.
+#[must_use]
+pub fn label_after(change: &Transform, was: Label, mask: Option<&[u8]>, info: &SetInfo) -> Label {
+    match mask.filter(|_| was != Label::Unknown && !change.motion.keeps_the_grid()) {
+        None => was,
+        Some(mask) => info.label_of(change.mask_pixels(mask, [info.side(), info.size as usize], |_, _| true)),
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::gpu::DeviceRequest;
 use super::last_used::LastUsed;
 use super::loader::{PixelBatch, ahead};
 use super::metrics::{LabelledScores, Mean, ranking_as_stored};
@@ -16,6 +15,7 @@ use crate::data::decode::Photograph;
 use crate::data::embeddings::JoinedEmbeddings;
 use crate::data::heat::ScoreMap;
 use crate::data::patches::Label;
+use crate::engine::gpu::DeviceRequest;
 use crate::stage::{Progress, StageError, Stop};
 use crate::store::{Objects, Tree};
 

@@ -1,14 +1,11 @@
-//! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
+//! Training and what follows it: losses, samplers, metrics, thresholds, calibration. Knows no kernel and no GPU library.
 
-pub mod augment;
 pub mod auxiliary;
 pub mod calibration;
 pub mod checkpoint;
 pub mod encoder;
 pub mod evaluation;
 pub mod fit;
-pub mod gpu;
-pub mod kernels;
 mod last_used;
 pub mod lesion_level;
 pub mod loader;
@@ -17,10 +14,7 @@ pub mod maps;
 pub mod metrics;
 pub mod model;
 pub mod model_inputs;
-pub mod network;
-pub mod normalise;
 pub mod objective;
-pub mod optimizer;
 pub mod placement;
 pub mod sampler;
 pub mod schedule;
@@ -30,4 +24,3 @@ pub mod thresholds;
 pub mod trial;
 pub mod tta;
 pub mod tuning;
-pub mod views;

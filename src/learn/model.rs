@@ -8,13 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
-use super::gpu::{DeviceRequest, Precision};
 use super::loader::{OpenPatchSet, PixelBatch, ahead, margin_of};
-pub(super) use super::network::bug;
-use super::network::{
-    self, JoinedPixels, JoinedShapes, Missing, Network, NetworkInput, NetworkWork, Weights, not_joined,
-};
-use super::normalise::Normalisation;
 use super::objective::Targets;
 use super::placement::place;
 use super::tta::Tta;
@@ -22,6 +16,12 @@ use crate::base::Streams;
 use crate::data::embeddings::{EmbeddingsInfo, JoinedEmbeddings};
 use crate::data::patches::PatchSet;
 use crate::data::provenance::Provenance;
+use crate::engine::gpu::{DeviceRequest, Precision};
+pub(super) use crate::engine::network::bug;
+use crate::engine::network::{
+    self, JoinedPixels, JoinedShapes, Missing, Network, NetworkInput, NetworkWork, Weights, not_joined,
+};
+use crate::engine::normalise::Normalisation;
 use crate::lang::network::{InputKind, NetworkSpec};
 use crate::stage::{Params, Progress, StageError, Stop, Warning};
 use crate::store::{Objects, Tree};

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use super::gpu::{self, DeviceChoice, DeviceRequest, Gpu, OpenedEngine, Opening, Precision};
-use super::network::{Network, NetworkWork, device_for, own_kernels};
 use super::selfcheck::{CheckSubject, CheckedUse, differences};
+use crate::engine::gpu::{self, DeviceChoice, DeviceRequest, Gpu, OpenedEngine, Opening, Precision};
+use crate::engine::network::{Network, NetworkWork, device_for, own_kernels};
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::gpu::{self, Gpu, OpenedEngine, Precision};
-use super::network::{JoinedPixels, Network};
 use super::trial::{Trial, apart};
 use crate::base::{Digest, Hasher};
+use crate::engine::gpu::{self, Gpu, OpenedEngine, Precision};
+use crate::engine::network::{JoinedPixels, Network};
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 

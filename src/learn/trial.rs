@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::augment::Transform;
 use super::auxiliary::with_auxiliary;
-use super::gpu::{OpenedEngine, SlowConvolution};
-use super::loader::PixelsMadeBy;
 use super::loss::Loss;
-use super::network::{Network, NetworkInput, bug, canvas, tensor};
-use super::normalise::Normalisation;
 use super::objective::{Targets, on_tape};
-use super::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
-use super::views::{Stored, Views};
 use crate::base::{Digest, Streams};
+use crate::engine::augment::Transform;
+use crate::engine::gpu::{OpenedEngine, SlowConvolution};
+use crate::engine::network::{Network, NetworkInput, bug, canvas, tensor};
+use crate::engine::normalise::Normalisation;
+use crate::engine::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
+use crate::engine::views::{PixelsMadeBy, Stored, Views};
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 

@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn the_eight_orientations_differ_and_are_those_of_augmentation() {
-        use crate::learn::augment::Fill;
-        use crate::learn::augment::geometry::{Motion, resample, unit_tables};
+        use crate::engine::augment::Fill;
+        use crate::engine::augment::geometry::{Motion, resample, unit_tables};
         let stored: Vec<u8> = (0..4 * 4 * 3).map(|at| at as u8).collect();
         let plain: Vec<f32> = stored.iter().map(|byte| f32::from(*byte) / 255.0).collect();
         let batch = PixelBatch { count: 1, size: 4, pixels: plain, joined: Vec::new(), targets: Targets::default() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::figure::counted;
 use crate::data::patches::PatchSet;
-use crate::learn::augment::{Augmentation, RECIPE};
+use crate::engine::augment::{Augmentation, RECIPE};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
 
 /// The implementation.

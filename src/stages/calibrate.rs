@@ -6,12 +6,12 @@ use super::threshold_tune::{judged, natural};
 use crate::base::figure::{counted, metric};
 use crate::data::patches::PatchSet;
 use crate::data::predictions::Predictions;
+use crate::engine::gpu::is_approximate;
 use crate::learn::calibration::{
     Calibration, CalibrationMethod, LogOddsLine, Prevalence, ScoreFit, log_odds, platt, prior, score_fit, temperature,
 };
 use crate::learn::evaluation::ScoredSet;
 use crate::learn::fit::settings::{drawn, label_counts};
-use crate::learn::gpu::is_approximate;
 use crate::learn::model::{Classifier, DESCRIPTION, LabelCounts, ModelInfo, Scoring, predict};
 use crate::learn::sampler::Sampler;
 use crate::stage::{

@@ -13,13 +13,13 @@ use crate::data::embeddings::{Embeddings, EmbeddingsInfo, StoredAs};
 use crate::data::image_issues;
 use crate::data::item::{self, OpenPhotograph};
 use crate::data::patches::{Part, PatchSet, SetInfo, Shard, grid_of, patches_in, photographs};
+use crate::engine::gpu::is_approximate;
+use crate::engine::network::{Missing, WeightsHeader, foresee};
+use crate::engine::normalise::Normalisation;
 use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
 use crate::learn::encoder::{Encoder, EncoderSettings, EncoderView, PatchCells, alike, lacking};
-use crate::learn::gpu::is_approximate;
 use crate::learn::model::Classifier;
-use crate::learn::network::{Missing, WeightsHeader, foresee};
-use crate::learn::normalise::Normalisation;
 use crate::stage::{
     ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Item, ItemResult, Outcome, Params, StageError, Summary,
     Tolerance, Warning, Work,

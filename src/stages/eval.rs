@@ -8,11 +8,11 @@ use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::table::{Column, Columns};
+use crate::engine::gpu::is_approximate;
 use crate::lang::value::Value;
 use crate::learn::evaluation::{
     ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions, reliability_bins,
 };
-use crate::learn::gpu::is_approximate;
 use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::Scoring;
 use crate::learn::thresholds::Criterion;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::embeddings::without_unused;
 use crate::data::patches::PatchSet;
+use crate::engine::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::lang::value::Value;
-use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::model::Classifier;
 use crate::stage::{Ctx, Inputs, Narrow, Params, ReadPart, StageError, Warning};
 use crate::store::Objects;

@@ -4,8 +4,8 @@
 use super::inference;
 use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
+use crate::engine::gpu::is_approximate;
 use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
-use crate::learn::gpu::is_approximate;
 use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::predictions::summary;

@@ -8,18 +8,18 @@ use crate::base::figure::per_class;
 use crate::base::{Hasher, regular};
 use crate::data::embeddings::JoinedEmbeddings;
 use crate::data::patches::PatchSet;
+use crate::engine::augment::{Augmentation, RECIPE};
+use crate::engine::gpu::{self, DeviceChoice, DeviceRequest, Precision};
+use crate::engine::network::{Missing, NetworkWork, Weights, WeightsHeader, canvas, device_for, foresee};
+use crate::engine::normalise::Normalisation;
 use crate::lang::network::NetworkSpec;
 use crate::lang::network::parts::is_below;
 use crate::lang::value::Value;
-use crate::learn::augment::{Augmentation, RECIPE};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
 use crate::learn::fit::settings::{FitSettings, idle};
 use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
-use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, Precision};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, ModelInfo, same_encoder};
-use crate::learn::network::{Missing, NetworkWork, Weights, WeightsHeader, canvas, device_for, foresee};
-use crate::learn::normalise::Normalisation;
 use crate::learn::spread::metric_name;
 use crate::stage::{
     Cell, ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, ReadPart, StageError,

@@ -4,7 +4,7 @@ use std::io::BufReader;
 
 use crate::base::figure::counted;
 use crate::base::regular;
-use crate::learn::network::WeightsHeader;
+use crate::engine::network::WeightsHeader;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
 

@@ -7,9 +7,9 @@
 
 use std::time::Instant;
 
-use macula::learn::kernels::conv::Conv;
-use macula::learn::kernels::shape::{ConvShape, Epilogue};
-use macula::learn::kernels::{Begin, BufferPool};
+use macula::engine::kernels::conv::Conv;
+use macula::engine::kernels::shape::{ConvShape, Epilogue};
+use macula::engine::kernels::{Begin, BufferPool};
 
 fn argument(name: &str, default: usize) -> usize {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);

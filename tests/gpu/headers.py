@@ -1,4 +1,4 @@
-"""Compares the functions and constants of src/learn/gpu/cuda/api.rs with NVIDIA's headers; needs no GPU.
+"""Compares the functions and constants of src/engine/gpu/cuda/api.rs with NVIDIA's headers; needs no GPU.
 
     python3 tests/gpu/headers.py INCLUDE...        (folders with cuda.h, nvrtc.h, cudnn.h and crt/host_defines.h)
 
@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-TEXT = (pathlib.Path(__file__).parents[2] / "src/learn/gpu/cuda/api.rs").read_text()
+TEXT = (pathlib.Path(__file__).parents[2] / "src/engine/gpu/cuda/api.rs").read_text()
 TYPES = {
     "c_int": "int", "c_uint": "unsigned", "c_char": "char", "c_void": "void", "Handle": "void *", "usize": "size_t",
     "u64": "unsigned long long", "u8": "unsigned char", "*const c_void": "const void *", "*mut c_void": "void *",

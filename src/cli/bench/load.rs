@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::{Augment, BenchSize, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
 use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
-use crate::learn::augment::Augmentation;
+use crate::engine::augment::Augmentation;
+use crate::engine::normalise::Normalisation;
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::normalise::Normalisation;
 use crate::store::Objects;
 
 /// Number of patches in the shard, used cyclically.

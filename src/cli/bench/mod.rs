@@ -13,13 +13,13 @@ use serde_json::json;
 
 use super::{Exit, Failure, amounts};
 use crate::base::{Sources, threads};
+use crate::engine::gpu::{self, DeviceChoice, DeviceRequest, GpuEngine, OpenedEngine, Opening, SlowConvolution};
+use crate::engine::kernels;
+use crate::engine::network::{NetworkWork, own_kernels};
 use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
 use crate::lang::{self, builtin_network};
-use crate::learn::gpu::{self, DeviceChoice, DeviceRequest, GpuEngine, OpenedEngine, Opening, SlowConvolution};
-use crate::learn::kernels;
-use crate::learn::network::{NetworkWork, own_kernels};
 use crate::learn::trial::{Compared, Trial};
 use crate::progress::out;
 use crate::progress::table::thousands;

@@ -74,6 +74,20 @@ impl SetInfo {
     pub fn side(&self) -> usize {
         (self.size + 2 * self.margin) as usize
     }
+
+    /// Label of a patch with this many mask pixels, by the rule of the set.
+    #[must_use]
+    pub fn label_of(&self, pixels: usize) -> Label {
+        let size = self.size as usize;
+        // The rule counts native pixels; in a reduced set each mask pixel stands for scale x scale of them.
+        let native = pixels as u64 * u64::from(self.scale) * u64::from(self.scale);
+        let share = pixels as f64 / (size * size) as f64;
+        if pixels > 0 && native >= u64::from(self.min_pixels) && share >= self.min_fraction {
+            Label::Present
+        } else {
+            Label::Absent
+        }
+    }
 }
 
 /// Label of one lesion class in one patch.

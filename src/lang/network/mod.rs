@@ -1,5 +1,5 @@
 //! Network definitions: layers and their tensor names. A layer type is a file here: its words, its shape rule, its multiply-adds and its
-//! tensors. What it computes is in a file of the same name in `learn::network::ops`.
+//! tensors. What it computes is in a file of the same name in `engine::network::ops`.
 
 mod activation;
 mod auxiliary;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::settings::FitSettings;
 use crate::base::{Digest, Streams};
+use crate::engine::network::Weights;
 use crate::lang::network::NetworkSpec;
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::ModelInfo;
-use crate::learn::network::Weights;
 use crate::stage::{Progress, Stop};
 
 /// Weights that a fit starts from.

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use macula::learn::gpu::Precision;
-use macula::learn::gpu::cubin::{CubinRequest, KernelCompiler};
+use macula::engine::gpu::Precision;
+use macula::engine::gpu::cubin::{CubinRequest, KernelCompiler};
 
 /// A compiler that counts its work.
 struct Counted<'a> {

@@ -5,7 +5,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 
 use crate::missing::missing;
-use macula::learn::gpu::{Precision, SOURCE, options};
+use macula::engine::gpu::{Precision, SOURCE, options};
 
 type Program = *mut c_void;
 

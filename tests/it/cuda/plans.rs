@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use macula::base::Streams;
-use macula::learn::gpu::{Direction, Precision, SlowConvolution, SlowReason};
-use macula::learn::network::{Arrival, Network};
-use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
+use macula::engine::gpu::{Direction, Precision, SlowConvolution, SlowReason};
+use macula::engine::network::{Arrival, Network};
+use macula::engine::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::processor::{Dense, Processor};
 use super::trunk::{apart, floats, pixels};

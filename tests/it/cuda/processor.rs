@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::missing::missing;
-use macula::learn::gpu::{
+use macula::engine::gpu::{
     ConvolutionCall, ConvolutionPlan, Direction, Gpu, Kernel, KernelArguments, PlannedConvolution, Precision, SOURCE,
     THREADS,
 };
-use macula::learn::kernels::Begin;
-use macula::learn::kernels::shape::ConvShape;
+use macula::engine::kernels::Begin;
+use macula::engine::kernels::shape::ConvShape;
 use macula::stage::StageError;
 
 /// Prelude that makes the kernel source valid C++.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::Device;
+use macula::engine::gpu::{Direction, Gpu, Kernel, OpenedEngine, Precision};
 use macula::lang::network::NetworkSpec;
-use macula::learn::gpu::{Direction, Gpu, Kernel, OpenedEngine, Precision};
 use macula::learn::placement::{Fallback, KernelContender};
 use macula::learn::selfcheck::CheckedUse;
 use macula::stage::StageError;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::data::patches::Label;
+use macula::engine::gpu::{Gpu, Kernel, KernelArguments, Precision};
+use macula::engine::network::{Network, canvas};
+use macula::engine::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::gpu::{Gpu, Kernel, KernelArguments, Precision};
 use macula::learn::loss::Loss;
-use macula::learn::network::{Network, canvas};
 use macula::learn::objective::{Objective, Targets, on_tape};
-use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::processor::{Dense, Processor, launched};
 use crate::kernels::formula::{described, formula};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use macula::base::Streams;
 use macula::data::patches::Label;
-use macula::learn::augment::{Augmentation, Fill, Transform};
-use macula::learn::gpu::Precision;
+use macula::engine::augment::{Augmentation, Fill, Transform};
+use macula::engine::gpu::Precision;
+use macula::engine::network::{Network, NetworkInput, tensor};
+use macula::engine::normalise::Normalisation;
+use macula::engine::views::{Stored, Views};
 use macula::learn::loss::Loss;
-use macula::learn::network::{Network, NetworkInput, tensor};
-use macula::learn::normalise::Normalisation;
 use macula::learn::objective::{Objective, Targets, on_tape};
-use macula::learn::views::{Stored, Views};
 
 use super::processor::{Dense, Processor};
 use crate::kernels::formula::{described, formula};

@@ -10,7 +10,7 @@ use macula::data::decode::Photograph;
 use macula::data::mask::{Mask, MaskContent, Threshold};
 use macula::data::predictions::Predictions;
 use macula::data::table::{Column, Columns};
-use macula::learn::network::Weights;
+use macula::engine::network::Weights;
 
 const CHILD: &str = "MACULA_TEST_BOUNDED";
 

@@ -1,12 +1,12 @@
 //! Gradients of each kernel against candle's autograd, in f64, on the same numbers.
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use macula::learn::kernels::conv::Conv;
-use macula::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
-use macula::learn::kernels::pooling::{PoolWindow, global_mean_gradient};
-use macula::learn::kernels::shape::{ConvShape, Epilogue};
-use macula::learn::kernels::smooth::Smooth;
-use macula::learn::kernels::{Begin, BufferPool, Moments, Rectify};
+use macula::engine::kernels::conv::Conv;
+use macula::engine::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
+use macula::engine::kernels::pooling::{PoolWindow, global_mean_gradient};
+use macula::engine::kernels::shape::{ConvShape, Epilogue};
+use macula::engine::kernels::smooth::Smooth;
+use macula::engine::kernels::{Begin, BufferPool, Moments, Rectify};
 
 use super::formula::formula;
 

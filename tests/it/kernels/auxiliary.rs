@@ -1,8 +1,8 @@
 //! Networks with auxiliary outputs: what they compute.
 
 use macula::base::Streams;
+use macula::engine::network::Network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::Network;
 
 use super::candle::{compare, pixels};
 use super::formula::deep;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use candle_core::{DType, Device, Tensor, Var};
 use macula::base::{Streams, threads};
+use macula::engine::network::{Missing, Network, Weights};
+use macula::engine::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::{Missing, Network, Weights};
-use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::formula::{bounds, described, formula};
 use super::networks::{self, EVERY};

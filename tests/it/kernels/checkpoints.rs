@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use macula::base::Streams;
-use macula::learn::network::{Missing, Network, Weights, WeightsHeader};
+use macula::engine::network::{Missing, Network, Weights, WeightsHeader};
 
 use super::formula::described;
 

@@ -1,10 +1,10 @@
 //! Convolutions and pooling, one by one, against plain loops in f64.
 
-use macula::learn::kernels::conv::Conv;
-use macula::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
-use macula::learn::kernels::pooling::PoolWindow;
-use macula::learn::kernels::shape::{ConvShape, Epilogue};
-use macula::learn::kernels::{Begin, BufferPool, Moments, Rectify};
+use macula::engine::kernels::conv::Conv;
+use macula::engine::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
+use macula::engine::kernels::pooling::PoolWindow;
+use macula::engine::kernels::shape::{ConvShape, Epilogue};
+use macula::engine::kernels::{Begin, BufferPool, Moments, Rectify};
 
 use super::formula::formula;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use macula::base::Sources;
+use macula::engine::network::Weights;
 use macula::lang::describe::describe;
 use macula::lang::network::{BatchNorm, Conv, Layer, Linear, MaxPool, NetworkSpec};
-use macula::learn::network::Weights;
 use macula::syntax;
 
 /// Multiplicative hash of the index, seeded with the CRC-32 of the name, scaled to low..high.

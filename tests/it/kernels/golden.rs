@@ -5,8 +5,8 @@ use std::process::Command;
 
 use candle_core::{Device, Tensor};
 use macula::base::{Digest, Streams};
-use macula::learn::kernels::{Target, choose};
-use macula::learn::network::{Missing, Network};
+use macula::engine::kernels::{Target, choose};
+use macula::engine::network::{Missing, Network};
 
 use super::formula::{formula, resnet18, weights};
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use macula::base::Streams;
+use macula::engine::network::{JoinedPixels, JoinedShapes, Missing, Network, Weights, canvas};
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::{JoinedPixels, JoinedShapes, Missing, Network, Weights, canvas};
 
 use super::candle::{compare, floats, loss, network, pixels};
 use super::formula::described;
@@ -125,7 +125,7 @@ fn step(network: &mut Network, batch: &Tensor) -> (BTreeMap<String, Vec<f32>>, B
     let dropout = Streams::new(7, "test").stream("dropout", 0, &[]);
     let logits = network.forward_train(batch, &frozen, dropout).expect("a forward pass");
     network.backward(&loss(&logits)).expect("a backward pass");
-    let gradient = |parameter: &macula::learn::network::Parameter| {
+    let gradient = |parameter: &macula::engine::network::Parameter| {
         (parameter.name.clone(), network.gradient()[parameter.range.clone()].to_vec())
     };
     let gradients = network.parameters().iter().map(gradient).collect();

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
+use macula::engine::network::Network;
 use macula::lang::network::{AvgPool, BatchNorm, Conv, Dropout, Layer, Linear, MaxPool, NetworkSpec};
-use macula::learn::network::Network;
 
 use super::formula::{described, formula, resnet18};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
-use macula::learn::network::{Missing, Network, ParameterRole, Weights};
+use macula::engine::network::{Missing, Network, ParameterRole, Weights};
 
 use super::formula::{described, formula, resnet18, weights};
 use crate::missing::missing;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
+use macula::engine::network::{Missing, Network, Weights};
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::{Missing, Network, Weights};
 
 use super::formula::{bounds, described, formula};
 

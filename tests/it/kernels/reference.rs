@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
-use macula::learn::network::{Missing, Network};
+use macula::engine::network::{Missing, Network};
 
 use super::formula::{formula, resnet18, weights};
 

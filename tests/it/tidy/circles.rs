@@ -14,7 +14,7 @@ type Module = Vec<String>;
 
 /// A folder of variants, and the folder of what lists them: a program is a list of operations, and what an operation computes
 /// depends on the program. Imports of a variant, or by one, within that folder are not counted.
-const VARIANTS: (&str, &str) = ("learn/network/ops", "learn/network");
+const VARIANTS: (&str, &str) = ("engine/network/ops", "engine/network");
 
 /// Words that come before the name of what they define.
 const DEFINES: [&str; 9] = ["struct", "enum", "trait", "type", "union", "fn", "const", "static", "macro_rules!"];

@@ -12,7 +12,7 @@ const SEVERAL: [(&str, &str); 3] = [
 ];
 
 /// Folders in which a layer of the language and the operation that computes it have the same name.
-const LAYERS: [&str; 2] = ["src/lang/network/", "src/learn/network/ops/"];
+const LAYERS: [&str; 2] = ["src/lang/network/", "src/engine/network/ops/"];
 
 /// Folders that know stages only by their contract.
 const RUNNER: [&str; 2] = ["src/plan", "src/run"];

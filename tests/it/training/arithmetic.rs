@@ -6,12 +6,12 @@ use std::sync::Arc;
 use candle_core::{Device, Var};
 use macula::data::patches::Label;
 use macula::data::table::Columns;
-use macula::learn::augment::color::Jitter;
+use macula::engine::augment::color::Jitter;
+use macula::engine::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 use macula::learn::fit::metrics::{EpochMetrics, SetMetrics, metrics, table, words};
 use macula::learn::fit::settings::SelectBy;
 use macula::learn::loss::Loss;
 use macula::learn::objective::{Objective, Targets, on_tape};
-use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::{expected, reals};
 

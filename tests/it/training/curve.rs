@@ -5,10 +5,10 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::data::patches::Label;
+use macula::engine::network::Network;
+use macula::engine::optimizer::{AdamConstants, Optimizer, UpdateRule, groups};
 use macula::learn::loss::Loss;
-use macula::learn::network::Network;
 use macula::learn::objective::{Objective, Targets, on_tape};
-use macula::learn::optimizer::{AdamConstants, Optimizer, UpdateRule, groups};
 
 use super::made::small;
 use super::{expected, reals};

@@ -1,7 +1,7 @@
 //! Trainings by candle, and trainings that change their device while they run.
 
+use macula::engine::kernels;
 use macula::lang::value::Value;
-use macula::learn::kernels;
 use macula::learn::model::Classifier;
 use macula::stage::{Params, StageError};
 

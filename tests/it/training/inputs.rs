@@ -2,12 +2,13 @@
 
 use macula::base::Streams;
 use macula::data::patches::Shard;
+use macula::engine::augment::{Augmentation, Fill};
+use macula::engine::normalise::Normalisation;
+use macula::engine::views::PixelsMadeBy;
 use macula::lang::network::NetworkSpec;
 use macula::lang::value::Value;
-use macula::learn::augment::{Augmentation, Fill};
-use macula::learn::loader::{Fed, OpenPatchSet, PixelBatch, PixelsMadeBy};
+use macula::learn::loader::{Fed, OpenPatchSet, PixelBatch};
 use macula::learn::model::{Classifier, ModelInfo, Scoring, predict};
-use macula::learn::normalise::Normalisation;
 use macula::learn::sampler::Batch;
 use macula::learn::tta::Tta;
 use macula::store::Objects;

@@ -2,11 +2,12 @@
 
 use macula::base::Streams;
 use macula::data::patches::{Label, PatchSet};
+use macula::engine::augment::Augmentation;
+use macula::engine::augment::mixing::Mixture;
+use macula::engine::normalise::Normalisation;
+use macula::engine::views::PixelsMadeBy;
 use macula::lang::value::Value;
-use macula::learn::augment::Augmentation;
-use macula::learn::augment::mixing::Mixture;
-use macula::learn::loader::{Fed, OpenPatchSet, PixelBatch, PixelsMadeBy};
-use macula::learn::normalise::Normalisation;
+use macula::learn::loader::{Fed, OpenPatchSet, PixelBatch};
 use macula::learn::sampler::Batch;
 use macula::stage::Params;
 use macula::store::Objects;

@@ -2,10 +2,11 @@
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::Label;
-use macula::learn::augment::geometry::Motion;
-use macula::learn::augment::{Augmentation, Fill, Transform};
-use macula::learn::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
-use macula::learn::normalise::Normalisation;
+use macula::engine::augment::geometry::Motion;
+use macula::engine::augment::{Augmentation, Fill, Transform};
+use macula::engine::normalise::Normalisation;
+use macula::engine::views::PixelsMadeBy;
+use macula::learn::loader::{Fed, OpenPatchSet, ahead, label_after};
 use macula::learn::sampler::{Batch, Sampler, SamplingRule};
 use macula::store::Objects;
 
@@ -49,13 +50,13 @@ fn a_label_follows_its_lesion_out_of_the_patch_and_in_again() {
     // Row 0 has one mask pixel of class 0 at the centre.
     let mask = shard.mask(0, 0);
     let moved = |shift| Transform { motion: Motion { shift: [shift, 0.0], ..Motion::none() }, ..Transform::none() };
-    let label = |shift, was| moved(shift).label(was, mask, &set.info);
+    let label = |shift, was| label_after(&moved(shift), was, mask, &set.info);
     assert_eq!(label(0.0, Label::Present), Label::Present);
     assert_eq!(label(6.0, Label::Present), Label::Present);
     assert_eq!(label(8.0, Label::Present), Label::Absent);
     assert_eq!(label(6.0, Label::Absent), Label::Present);
     assert_eq!(label(8.0, Label::Unknown), Label::Unknown);
-    assert_eq!(moved(8.0).label(Label::Present, None, &set.info), Label::Present, "without a mask it stays");
+    assert_eq!(label_after(&moved(8.0), Label::Present, None, &set.info), Label::Present, "without a mask it stays");
 }
 
 #[test]
