@@ -22,6 +22,7 @@ modules![
     "networks/resnet34",
     "networks/resnet50",
     "networks/shallow-cnn",
+    "networks/swin-t",
     "stages/augment",
     "stages/average",
     "stages/calibrate",

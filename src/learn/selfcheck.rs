@@ -218,7 +218,7 @@ impl CheckSubject<'_> {
         };
         let Ok(mut bytes) = serde_json::to_vec(&verdict) else { return };
         bytes.extend_from_slice(Digest::of(&bytes).to_string().as_bytes());
-        gpu::keep(folder, &self.file(identity), &bytes);
+        _ = gpu::keep(folder, &self.file(identity), &bytes);
     }
 }
 

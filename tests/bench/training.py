@@ -30,7 +30,7 @@ def torch_side(a):
     else:
         import torchvision
 
-        net = getattr(torchvision.models, a.network)(num_classes=4)
+        net = getattr(torchvision.models, a.network.replace("-", "_"))(num_classes=4)
     form = torch.channels_last if a.channels_last else torch.contiguous_format
     net = net.to(memory_format=form)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, weight_decay=1e-5)

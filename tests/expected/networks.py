@@ -69,6 +69,19 @@ class Every(nn.Module):
         return self.head(f.gelu(self.bn(self.hidden(x.flatten(1)))))
 
 
+def swin_t(classes):
+    """torchvision's `swin_t`, which insists on stochastic depth, without it."""
+    return torchvision.models.swin_transformer.SwinTransformer(
+        patch_size=[4, 4],
+        embed_dim=96,
+        depths=[2, 2, 6, 2],
+        num_heads=[3, 6, 12, 24],
+        window_size=[7, 7],
+        stochastic_depth_prob=0.0,
+        num_classes=classes,
+    )
+
+
 def numbers(tensor):
     return [float(f"{value:.9g}") for value in tensor.detach().flatten().tolist()]
 
@@ -76,7 +89,7 @@ def numbers(tensor):
 def expected(net, side, n=2):
     state, tensors = {}, []
     for name, tensor in net.state_dict().items():
-        if not name.endswith("num_batches_tracked"):
+        if not name.endswith(("num_batches_tracked", "relative_position_index")):
             tensors.append(" ".join([name, *map(str, tensor.shape)]))
             values = formula(name, tensor.numel(), *bounds(name, tensor.shape))
             state[name] = torch.from_numpy(values.reshape(tensor.shape))
@@ -106,11 +119,14 @@ found = {
     "resnet34": expected(models.resnet34(num_classes=4), 64),
     "resnet50": expected(models.resnet50(num_classes=4), 64),
     "efficientnet-lite0": expected(timm.create_model("efficientnet_lite0", num_classes=4), 64),
+    # Sides of 20, 10, 5 and 3 pixels: windows that are padded and move, and one that covers the map. Without stochastic depth.
+    "swin-t": expected(swin_t(4), 80),
     "every": expected(Every(4), 22, 5),
 }
 # Gradients of a few tensors at both ends and in between; the layer tests cover all of them.
 for name, network in found.items():
     names = list(network["gradients"])
     kept = names if name == "every" else names[:3] + names[len(names) // 2 : len(names) // 2 + 3] + names[-3:]
+    kept += [tensor for tensor in names if "1.attn" in tensor]  # blocks of Swin whose windows move
     network["gradients"] = {name: network["gradients"][name] for name in kept}
 print(json.dumps(found, indent=0))

@@ -21,6 +21,7 @@ pub fn cache_folder() -> Option<&'static Path> {
 }
 
 /// Writes a file of the folder atomically. Returns whether it could be written.
+#[must_use]
 pub fn keep(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     disk::make_folder(folder).and_then(|()| disk::write_lightly(&folder.join(name), bytes)).is_ok()
 }

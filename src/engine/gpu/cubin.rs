@@ -54,7 +54,7 @@ impl CubinRequest<'_> {
         let code = compiler.compile(self.architecture, self.precision)?;
         if let Some(folder) = self.cache {
             let bytes = [MAGIC.as_slice(), Digest::of(&code).bytes(), &code].concat();
-            cache::keep(folder, &file, &bytes);
+            _ = cache::keep(folder, &file, &bytes);
         }
         Ok(code)
     }

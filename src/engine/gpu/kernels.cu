@@ -551,12 +551,25 @@ __device__ float below(float x, float *density) {
     return x < 0.0f ? tail : 1.0f - tail;
 }
 
-// p: x, y. n: count, function (0 gelu, 1 silu).
+__device__ float own_tanh(float x) {
+    const float size = fabsf(x), e = own_exp(-2.0f * size), s = x * x;
+    const float near = size * (1.0f + s * (-1.0f / 3.0f + s * (2.0f / 15.0f + s * (-17.0f / 315.0f + s * (62.0f / 2835.0f)))));
+    const float y = s < 0.0625f ? near : (1.0f - e) / (1.0f + e);
+    return x < 0.0f ? -y : y;
+}
+
+// p: x, y. n: count, function (0 gelu, 1 silu, 2 tanh, 3 sigmoid).
 KERNEL(smooth) {
     EACH(a.n[0]);
     const float x = get(((const Real *)a.p[0])[i]);
-    float density;
-    ((Real *)a.p[1])[i] = put(a.n[1] ? x / (1.0f + own_exp(-x)) : x * below(x, &density));
+    float density, y;
+    switch (a.n[1]) {
+        case 0: y = x * below(x, &density); break;
+        case 1: y = x / (1.0f + own_exp(-x)); break;
+        case 2: y = own_tanh(x); break;
+        default: y = 1.0f / (1.0f + own_exp(-x));
+    }
+    ((Real *)a.p[1])[i] = put(y);
 }
 
 // p: x, dy, dx. n: count, function, add.
@@ -564,13 +577,16 @@ KERNEL(smooth_gradient) {
     EACH(a.n[0]);
     const float x = get(((const Real *)a.p[0])[i]), dy = get(((const Real *)a.p[1])[i]);
     float slope;
-    if (a.n[1]) {
-        const float e = own_exp(-x), share = 1.0f / (1.0f + e), rest = e * share;
-        slope = share * (1.0f + x * rest);
-    } else {
+    if (a.n[1] == 0) {
         float density;
         const float share = below(x, &density);
         slope = share + x * density;
+    } else if (a.n[1] == 1) {
+        const float e = own_exp(-x), share = 1.0f / (1.0f + e), rest = e * share;
+        slope = share * (1.0f + x * rest);
+    } else {
+        const float e = own_exp((a.n[1] == 2 ? -2.0f : -1.0f) * fabsf(x)), share = 1.0f / (1.0f + e);
+        slope = (a.n[1] == 2 ? 4.0f : 1.0f) * e * share * share;
     }
     give(a.p[2], i, dy * slope, a.n[2]);
 }

@@ -4,15 +4,19 @@
 //! same [`Target`] they are also the same on every CPU.
 
 pub mod adaptive;
+pub mod attention;
 pub mod conv;
 mod depthwise;
 mod direct;
 mod gather;
 pub mod join;
+pub mod layer_norm;
 mod micro;
 mod moments;
 pub mod norm;
+pub mod pixel_mean;
 pub mod pooling;
+mod product;
 pub mod shape;
 mod shared;
 pub mod smooth;

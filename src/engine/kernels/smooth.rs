@@ -14,6 +14,10 @@ pub enum Smooth {
     Gelu,
     /// x / (1 + exp(-x)): torch's `silu`.
     Silu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
 }
 
 /// Floats per unit of parallel work.
@@ -25,6 +29,8 @@ impl Smooth {
         let piece = match self {
             Self::Gelu => gelu,
             Self::Silu => silu,
+            Self::Tanh => tanh,
+            Self::Sigmoid => sigmoid,
         };
         y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| piece(x, y));
     }
@@ -34,6 +40,8 @@ impl Smooth {
         let piece = match self {
             Self::Gelu => gelu_gradient,
             Self::Silu => silu_gradient,
+            Self::Tanh => tanh_gradient,
+            Self::Sigmoid => sigmoid_gradient,
         };
         dy.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(dy, x)| piece(x, dy));
     }
@@ -41,7 +49,7 @@ impl Smooth {
 
 /// exp(x), within 2 units in the last place; x is clamped to -87..88, NaN stays NaN.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // Adding 1.5 x 2^23 rounds to whole numbers and leaves them in the low bits.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts: the first has so few bits that its products with whole numbers are exact.
@@ -103,6 +111,55 @@ vectorised! {
     }
 }
 
+/// tanh(x): a series near 0, where the quotient would cancel.
+#[expect(clippy::inline_always, reason = "it is compiled for the target that calls it")]
+#[inline(always)]
+fn tanh_of(x: f32) -> f32 {
+    let e = exp(-2.0 * x.abs());
+    let far = (1.0 - e) / (1.0 + e);
+    let s = x * x;
+    let near = x.abs() * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
+    let size = if s < 0.0625 { near } else { far };
+    if x < 0.0 { -size } else { size }
+}
+
+vectorised! {
+    fn tanh(x: &[f32], y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = tanh_of(*x);
+        }
+    }
+}
+
+vectorised! {
+    fn tanh_gradient(x: &[f32], dy: &mut [f32]) {
+        for (dy, x) in dy.iter_mut().zip(x) {
+            // 1 - tanh², without cancellation.
+            let e = exp(-2.0 * x.abs());
+            let share = 1.0 / (1.0 + e);
+            *dy *= 4.0 * e * share * share;
+        }
+    }
+}
+
+vectorised! {
+    fn sigmoid(x: &[f32], y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = 1.0 / (1.0 + exp(-x));
+        }
+    }
+}
+
+vectorised! {
+    fn sigmoid_gradient(x: &[f32], dy: &mut [f32]) {
+        for (dy, x) in dy.iter_mut().zip(x) {
+            let e = exp(-x.abs());
+            let share = 1.0 / (1.0 + e);
+            *dy *= e * share * share;
+        }
+    }
+}
+
 vectorised! {
     fn silu(x: &[f32], y: &mut [f32]) {
         for (y, x) in y.iter_mut().zip(x) {
@@ -140,8 +197,16 @@ mod tests {
                 let share = 1.0 / (1.0 + libm::exp(-x));
                 (x * share, share * (1.0 + x * (1.0 - share)))
             }
+            Smooth::Tanh => {
+                let value = libm::tanh(x);
+                (value, 1.0 - value * value)
+            }
+            Smooth::Sigmoid => {
+                let share = 1.0 / (1.0 + libm::exp(-x));
+                (share, share * (1.0 - share))
+            }
         };
-        for smooth in [Smooth::Gelu, Smooth::Silu] {
+        for smooth in [Smooth::Gelu, Smooth::Silu, Smooth::Tanh, Smooth::Sigmoid] {
             let (mut y, mut dy) = (vec![0.0; x.len()], vec![1.0; x.len()]);
             smooth.forward(&x, &mut y);
             smooth.gradient(&x, &mut dy);
@@ -160,6 +225,10 @@ mod tests {
         let mut y = [0.0; 4];
         Smooth::Silu.forward(&[f32::NAN, 1e30, -1e3, f32::INFINITY], &mut y);
         assert!(y[0].is_nan() && y[1] == 1e30 && y[2].abs() < 1e-30 && y[3] == f32::INFINITY);
+        Smooth::Tanh.forward(&[f32::NAN, 1e30, -1e3, 1e-20], &mut y);
+        assert!(y[0].is_nan() && y[1..] == [1.0, -1.0, 1e-20]);
+        Smooth::Sigmoid.forward(&[f32::NAN, 1e30, -1e3, 0.0], &mut y);
+        assert!(y[0].is_nan() && y[1] == 1.0 && y[2] < 1e-30 && y[3] == 0.5);
         Smooth::Gelu.forward(&[f32::NAN, 1e30, -1e3, f32::INFINITY], &mut y);
         assert!(y[0].is_nan() && y[1] == 1e30 && y[2].abs() < 1e-30 && y[3] == f32::INFINITY);
     }

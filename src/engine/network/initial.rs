@@ -37,6 +37,8 @@ fn values(parameter: &Parameter, before: Option<&Parameter>, streams: &Streams) 
     match (parameter.role, parameter.shape.as_slice()) {
         (ParameterRole::Gamma, _) => vec![1.0; count],
         (ParameterRole::Beta, _) => vec![0.0; count],
+        // torchvision's Swin.
+        (ParameterRole::Table, _) => (0..count).map(|_| (0.02 * stream.normal()) as f32).collect(),
         // torch.nn.Linear: kaiming_uniform_ with a = sqrt(5), which is uniform within 1/sqrt(in).
         (ParameterRole::Kernel, shape @ [_, _]) => uniform(stream, 1.0 / fan_in(shape).sqrt()),
         // torchvision's ResNet: kaiming_normal_ with fan_out and the gain of a rectifier.

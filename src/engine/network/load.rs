@@ -9,6 +9,7 @@ use super::{Network, Weights, WeightsHeader, heads, last_linear, layout};
 use crate::base::figure::counted;
 use crate::engine::kernels::norm::Statistics;
 use crate::lang::network::NetworkSpec;
+use crate::lang::network::attention::{BIAS_TABLE, table_rows};
 use crate::stage::{Params, StageError, Warning};
 
 /// Tensors of another shape that are named.
@@ -209,12 +210,7 @@ fn misfits(
         let own = &parameter.shape;
         let same_inputs = shape.len() == own.len() && shape.get(1..) == own.get(1..);
         if shape != own && !(of_head(&parameter.name) && same_inputs) {
-            wrong.push(format!(
-                "`{}` is {} in the file and {} in the network",
-                parameter.name,
-                product(shape),
-                product(own)
-            ));
+            wrong.push(misfit(&parameter.name, shape, own));
         }
     }
     for norm in &program.norms {
@@ -251,6 +247,9 @@ fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> 
     let text = format!("{file} lacks tensors of network `{network}`: {}", list(&report.missing, 6));
     let hint = match (none, report.unexpected.is_empty()) {
         (true, true) => "it has no floating-point tensors".to_owned(),
+        (true, false) if report.unexpected.iter().any(|name| name.starts_with("layers.0.blocks.")) => {
+            "its names are timm's (`layers.0.blocks.0…`), those of the network torchvision's: use torchvision's weights, or describe the network with these names".to_owned()
+        }
         (true, false) => format!("it has none of them; its tensors are {}", list(&report.unexpected, 6)),
         (false, _) => "set `missing initialise` to initialise them randomly".to_owned(),
     };
@@ -291,11 +290,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
         } else if of_head && shape.len() == parameter.shape.len() && shape[1..] == parameter.shape[1..] {
             report.replaced.push(name.clone());
         } else {
-            wrong.push(format!(
-                "`{name}` is {} in the file and {} in the network",
-                product(shape),
-                product(&parameter.shape)
-            ));
+            wrong.push(misfit(name, shape, &parameter.shape));
         }
     }
     for (at, norm) in program.norms.iter().enumerate() {
@@ -382,6 +377,19 @@ pub(super) fn settle(network: &mut Network, norm: usize, sums: &[[f64; 2]], rows
     }
     network.running[layer.running..][..c].copy_from_slice(&found.mean);
     network.running[layer.running + c..][..c].copy_from_slice(&found.variance);
+}
+
+/// A tensor that has another shape in the file than in the network.
+fn misfit(name: &str, file: &[usize], own: &[usize]) -> String {
+    let words = |shape: &[usize]| match shape {
+        [rows, _] if name.ends_with(BIAS_TABLE) => {
+            let window = (1..=*rows).find(|window| table_rows(*window) >= *rows);
+            let window = window.filter(|window| table_rows(*window) == *rows);
+            window.map_or_else(|| product(shape), |window| format!("{} (windows of {window} px)", product(shape)))
+        }
+        _ => product(shape),
+    };
+    format!("`{name}` is {} in the file and {} in the network", words(file), words(own))
 }
 
 /// Shape as text: `64 x 3 x 7 x 7`.

@@ -100,6 +100,8 @@ pub enum ParameterRole {
     Gamma,
     /// Shift of a batch norm or layer norm.
     Beta,
+    /// Relative bias of an attention.
+    Table,
 }
 
 impl Network {
@@ -491,7 +493,7 @@ pub fn own_kernels(spec: &NetworkSpec, work: NetworkWork) -> Result<(), StageErr
         let text = format!("network `{}` {what}", spec.name);
         Err(StageError::input(code, text).hint("set `device cpu`").field("device"))
     };
-    if !ops::all_have_kernels(spec) {
+    if !ops::all_have_launches(spec) {
         return refused("no-gpu", "has a layer that macula's GPU kernels do not compute");
     }
     if !spec.embeddings().is_empty() {

@@ -202,6 +202,11 @@ impl<'a> Backward<'a, '_> {
         self.pass.values[self.step.input].as_deref().expect("what the backward pass reads is kept")
     }
 
+    /// Elements of a value that it read besides its input.
+    pub(super) fn value(&self, value: usize) -> &'a [f32] {
+        self.pass.values[value].as_deref().expect("what the backward pass reads is kept")
+    }
+
     /// Elements of the output.
     pub(super) fn y(&self) -> &'a [f32] {
         self.pass.values[self.step.output].as_deref().expect("what the backward pass reads is kept")

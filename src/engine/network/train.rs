@@ -27,6 +27,7 @@ fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
         let reads = kernels.reads_back(frozen);
         read[step.input] |= reads.input;
         read[step.output] |= reads.output;
+        step.others().iter().for_each(|other| read[*other] |= reads.others);
     }
     read[program.last()] = true;
     read

@@ -24,11 +24,16 @@ pub(in crate::lang) fn meant(name: &str) -> Option<String> {
             "`residual` contains `body` and `shortcut`, `parallel` contains `branch`es; an empty one is the identity"
         }
         "sequential" => "write layers one after another; `block NAME { … }` names a reusable part",
-        "sigmoid" | "softmax" => "remove it: losses, thresholds and scores use logits",
-        "leakyrelu" | "prelu" | "elu" | "selu" | "tanh" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
-            "available activations: `relu`, `relu6`, `gelu` and `silu`"
+        "softmax" => "remove it: losses, thresholds and scores use logits",
+        "leakyrelu" | "prelu" | "elu" | "selu" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
+            "available activations: `relu`, `relu6`, `gelu`, `silu`, `tanh` and `sigmoid`"
         }
         "ln" => "write `layer-norm`",
+        "attention" | "multiheadattention" | "msa" | "mha" => "write `self-attention NAME heads=…`",
+        "droppath" | "dropconnect" => "write `stochastic-depth share=…` at the end of the `body` of `residual`",
+        "pixelunshuffle" | "patchmerging" | "focus" => "write `space-to-depth`",
+        "mlp" | "pointwise" | "conv1x1" => "write `project NAME out=…`",
+        "normalize" | "l2" => "write `l2-norm`",
         "groupnorm" | "instancenorm" | "gn" => "available normalisations: `batch-norm` and `layer-norm`",
         "convtranspose" | "convtranspose2d" | "deconv" | "upsample" | "interpolate" => {
             "networks here are classifiers; no layer upsamples"

@@ -259,9 +259,8 @@ impl<'a> NetworkReader<'a> {
                     let own = self.blocks.keys().map(String::as_str);
                     let known = KINDS.iter().map(|kind| kind.name).chain(["repeat", "auxiliary"]).chain(own);
                     let bare = near::unqualified(name);
-                    let hint = near::near(bare, known)
-                        .map(|near| format!("did you mean `{near}`?"))
-                        .or_else(|| meant(bare))
+                    let hint = meant(bare)
+                        .or_else(|| near::near(bare, known).map(|near| format!("did you mean `{near}`?")))
                         .unwrap_or_else(|| "`macula doc layers` lists the layers".to_owned());
                     self.error("unknown-layer", node.name.span, format!("unknown layer `{name}`"), hint);
                     layers.push(self.unread(node.head, scope));

@@ -1,4 +1,4 @@
-//! `relu`, `relu6`, `gelu` and `silu`: words. The shape is unchanged.
+//! `relu`, `relu6`, `gelu`, `silu`, `tanh`, `sigmoid` and `l2-norm`: words. The shape is unchanged.
 
 use super::words::{LayerKind, kind};
 use super::{Layer, Operation};
@@ -20,6 +20,23 @@ pub(in crate::lang) const GELU: LayerKind = kind(
 /// Words of [`Layer::Silu`].
 pub(in crate::lang) const SILU: LayerKind =
     kind("silu", "x / (1 + exp(-x)), also called swish.", &[], |_, _| Ok(Layer::Silu));
+
+/// Words of [`Layer::Tanh`].
+pub(in crate::lang) const TANH: LayerKind = kind("tanh", "Hyperbolic tangent.", &[], |_, _| Ok(Layer::Tanh));
+
+/// Words of [`Layer::Sigmoid`].
+pub(in crate::lang) const SIGMOID: LayerKind =
+    kind("sigmoid", "1 / (1 + exp(-x)), between layers. A network ends in logits, without it.", &[], |_, _| {
+        Ok(Layer::Sigmoid)
+    });
+
+/// Words of [`Layer::L2Norm`].
+pub(in crate::lang) const L2_NORM: LayerKind = kind(
+    "l2-norm",
+    "Divides the channels of each pixel, or all features, by their Euclidean norm (by 1e-12 if it is smaller). Computed by candle: there are no kernels for it yet.",
+    &[],
+    |_, _| Ok(Layer::L2Norm),
+);
 
 /// Activation with these words.
 pub(super) struct Activation(pub(super) &'static LayerKind);

@@ -1,4 +1,4 @@
-//! `conv` and `linear`: words, shape rules, multiply-adds and tensors.
+//! `conv`, `project` and `linear`: words, shape rules, multiply-adds and tensors.
 
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,54 @@ pub(in crate::lang) const LINEAR: LayerKind = named(
         Ok(Layer::Linear(Linear { name, out: of.given_int("out"), bias: of.flag("bias"), expects: of.given_int("in") }))
     },
 );
+
+/// A linear layer on each pixel, or on a vector; `weight` is out x in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Projection {
+    /// Tensor prefix.
+    pub name: String,
+    /// Output channels.
+    pub out: usize,
+    /// Whether there is a `bias` (one per output channel).
+    pub bias: bool,
+}
+
+/// Words of [`Projection`].
+pub(in crate::lang) const PROJECT: LayerKind = named(
+    "project",
+    "A linear layer on each pixel: C x H x W to `out` x H x W, or features to `out` features. The weight has two dimensions, as in PyTorch's `Linear`.",
+    &[param("out", PropertyType::Whole(1, 65_536), DefaultValue::Needed, "Number of output channels."), BIAS],
+    |of, name| Ok(Layer::Project(Projection { name, out: of.int("out"), bias: of.flag("bias") })),
+);
+
+impl Operation for Projection {
+    fn words(&self) -> &'static LayerKind {
+        &PROJECT
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tensors(&self) -> &'static [&'static str] {
+        tensors(self.bias)
+    }
+
+    fn shape(&self, input: Flow, found: &mut Findings) -> Option<Flow> {
+        let (channels, pixels) = match input.shape {
+            TensorShape::Map { channels, height, width } => (channels, product(&[height, width])),
+            TensorShape::Vector { features } => (features, 1),
+        };
+        let weights = product(&[channels, self.out]);
+        found.multiply_adds = weights.saturating_mul(pixels);
+        found.parameters = weights + if self.bias { self.out as u64 } else { 0 };
+        found.tensors = SharedTensors { weight: vec![self.out, channels], bias: self.bias, settings: Vec::new() };
+        Some(input.to(match input.shape {
+            TensorShape::Map { height, width, .. } => TensorShape::Map { channels: self.out, height, width },
+            TensorShape::Vector { .. } => TensorShape::Vector { features: self.out },
+        }))
+    }
+}
 
 /// Tensors of a layer with weights.
 fn tensors(bias: bool) -> &'static [&'static str] {

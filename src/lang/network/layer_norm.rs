@@ -18,7 +18,7 @@ pub struct LayerNorm {
 /// Words of [`LayerNorm`].
 pub(in crate::lang) const LAYER_NORM: LayerKind = named(
     "layer-norm",
-    "Layer normalisation over the channels of each pixel, or over all features after `flatten` and global pooling; the shape is unchanged. Computed by candle: there are no kernels for it yet.",
+    "Layer normalisation over the channels of each pixel, or over all features after `flatten` and global pooling; the shape is unchanged.",
     &[param("eps", PropertyType::Share, DefaultValue::Real(1e-5), "Added to the variance.")],
     |of, name| Ok(Layer::LayerNorm(LayerNorm { name, eps: of.real("eps") })),
 );

@@ -2,6 +2,8 @@
 //! tensors. What it computes is in a file of the same name in `engine::network::ops`.
 
 mod activation;
+pub mod attention;
+mod attention_pool;
 mod auxiliary;
 mod branches;
 mod conv;
@@ -13,6 +15,7 @@ mod norm;
 pub mod parts;
 mod pooling;
 pub(in crate::lang) mod shape;
+mod space_to_depth;
 mod tap;
 pub(in crate::lang) mod words;
 
@@ -26,16 +29,19 @@ use flatten::Flatten;
 use pooling::GlobalPool;
 use shape::{Findings, Flow};
 
+pub use attention::{AttentionNames, SelfAttention};
+pub use attention_pool::AttentionPool;
 pub use auxiliary::Auxiliary;
 pub(in crate::lang) use branches::residual;
 pub use branches::{Branch, Join};
-pub use conv::{Conv, Linear};
-pub use dropout::Dropout;
+pub use conv::{Conv, Linear, Projection};
+pub use dropout::{Dropout, StochasticDepth};
 pub use inputs::InputKind;
 pub use layer_norm::LayerNorm;
 pub use norm::BatchNorm;
 pub use pooling::{AdaptiveAvgPool, AvgPool, MaxPool};
 pub use shape::TensorShape;
+pub use space_to_depth::SpaceToDepth;
 pub use words::{DefaultValue, LayerKind, LayerParam, PropertyType};
 
 /// A network, resolved: a sequence of layers from N x 3 x H x W pixels to N x classes logits.
@@ -72,6 +78,13 @@ pub enum Layer {
     Gelu,
     /// x / (1 + exp(-x)), also called swish.
     Silu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
+    /// Division of the channels of each pixel by their Euclidean norm.
+    #[serde(rename = "l2-norm")]
+    L2Norm,
     /// Max pooling.
     MaxPool(MaxPool),
     /// Average pooling.
@@ -86,6 +99,16 @@ pub enum Layer {
     Flatten,
     /// Dropout.
     Dropout(Dropout),
+    /// Stochastic depth.
+    StochasticDepth(StochasticDepth),
+    /// Multi-head self-attention.
+    SelfAttention(SelfAttention),
+    /// Mean of the pixels by attention: N x C x H x W to N x C.
+    AttentionPool(AttentionPool),
+    /// Blocks of pixels as channels: N x C x H x W to N x (S² C) x H/S x W/S.
+    SpaceToDepth(SpaceToDepth),
+    /// Fully connected, on each pixel.
+    Project(Projection),
     /// Fully connected.
     Linear(Linear),
     /// body(x) + shortcut(x); an empty shortcut is the identity.
@@ -161,6 +184,9 @@ impl Layer {
             Self::Relu6 => &Activation(&activation::RELU6),
             Self::Gelu => &Activation(&activation::GELU),
             Self::Silu => &Activation(&activation::SILU),
+            Self::Tanh => &Activation(&activation::TANH),
+            Self::Sigmoid => &Activation(&activation::SIGMOID),
+            Self::L2Norm => &Activation(&activation::L2_NORM),
             Self::MaxPool(pool) => pool,
             Self::AvgPool(pool) => pool,
             Self::AdaptiveAvgPool(pool) => pool,
@@ -168,6 +194,11 @@ impl Layer {
             Self::GlobalMaxPool => &GlobalPool(&pooling::GLOBAL_MAX_POOL),
             Self::Flatten => &Flatten,
             Self::Dropout(dropout) => dropout,
+            Self::StochasticDepth(depth) => depth,
+            Self::SelfAttention(attention) => attention,
+            Self::AttentionPool(pool) => pool,
+            Self::SpaceToDepth(blocks) => blocks,
+            Self::Project(project) => project,
             Self::Linear(linear) => linear,
             Self::Residual { body, shortcut } => return LayerPart::Residual(body, shortcut),
             Self::Parallel { join, branches } => return LayerPart::Parallel(*join, branches),
@@ -177,7 +208,7 @@ impl Layer {
 }
 
 /// Every layer type, in the order of the manual.
-pub const KINDS: [LayerKind; 18] = [
+pub const KINDS: [LayerKind; 26] = [
     conv::CONV,
     norm::BATCH_NORM,
     layer_norm::LAYER_NORM,
@@ -185,13 +216,21 @@ pub const KINDS: [LayerKind; 18] = [
     activation::RELU6,
     activation::GELU,
     activation::SILU,
+    activation::TANH,
+    activation::SIGMOID,
+    activation::L2_NORM,
     pooling::MAX_POOL,
     pooling::AVG_POOL,
     pooling::ADAPTIVE_AVG_POOL,
     pooling::GLOBAL_AVG_POOL,
     pooling::GLOBAL_MAX_POOL,
+    attention_pool::ATTENTION_POOL,
     flatten::FLATTEN,
+    space_to_depth::SPACE_TO_DEPTH,
+    attention::SELF_ATTENTION,
     dropout::DROPOUT,
+    dropout::STOCHASTIC_DEPTH,
+    conv::PROJECT,
     conv::LINEAR,
     branches::RESIDUAL,
     branches::PARALLEL,
@@ -245,6 +284,20 @@ impl NetworkSpec {
         all
     }
 
+    fn has_layer_norm(&self) -> bool {
+        let mut waiting: Vec<&Layer> =
+            self.layers.iter().chain(self.auxiliary.iter().flat_map(|output| &output.branch.layers)).collect();
+        while let Some(layer) = waiting.pop() {
+            match layer.part() {
+                LayerPart::One(_) if matches!(layer, Layer::LayerNorm(_)) => return true,
+                LayerPart::Residual(body, shortcut) => waiting.extend(body.iter().chain(shortcut)),
+                LayerPart::Parallel(_, branches) => waiting.extend(branches.iter().flat_map(|branch| &branch.layers)),
+                LayerPart::One(_) | LayerPart::Tap(_) => {}
+            }
+        }
+        false
+    }
+
     /// Digest of what it computes: its layers with their tensor names, and how it finds pretrained ones; not its own name.
     ///
     /// # Panics
@@ -254,6 +307,10 @@ impl NetworkSpec {
         let text = serde_json::to_string(&self.layers).expect("layers serialise");
         let mut hasher = Hasher::new("macula network 1");
         hasher.text(&text);
+        // Layer norms were computed by candle once, whose sums have another order.
+        if self.has_layer_norm() {
+            hasher.text("layer norm 2");
+        }
         self.prefixes.iter().for_each(|prefix| _ = hasher.text(prefix));
         if !self.auxiliary.is_empty() {
             hasher.text(&serde_json::to_string(&self.auxiliary).expect("layers serialise"));

@@ -44,6 +44,11 @@ impl<'a> ShapeWalk<'a> {
         match network.layers.last() {
             Some(Layer::Linear(Linear { out: None, .. })) => {}
             Some(_) if self.unreadable.contains(&starts) => {}
+            Some(Layer::Sigmoid) => {
+                let message = "the network ends in `sigmoid`, not in logits".to_owned();
+                let hint = "remove it: losses, thresholds and scores use logits".to_owned();
+                self.misfits.push(Misfit { layer: starts, message, hint });
+            }
             Some(_) => {
                 let gives = flow.map_or("other features".to_owned(), |flow| flow.shape.to_string());
                 let message = format!("the last layer outputs {gives}, not one logit per class");

@@ -32,21 +32,46 @@ const UNEQUAL: &str = r"network unequal {
 /// Layers without kernels first, within branches, one after another and last. Its activations are smooth: a value that rounding moves over the
 /// bound of a rectifier changes a gradient by its share of the sum.
 pub(crate) const MIXED: &str = r"network mixed {
-    layer-norm first
+    l2-norm
     conv stem out=8 kernel=3 padding=1
     batch-norm bn
     silu
-    layer-norm wide
-    layer-norm twice eps=1e-3
-    residual { body { conv a out=8 kernel=3 padding=1; layer-norm inner; gelu }; shortcut { } }
+    l2-norm
+    l2-norm
+    residual { body { conv a out=8 kernel=3 padding=1; l2-norm; gelu }; shortcut { } }
     max-pool kernel=2 stride=2
     parallel join=concat {
-        branch one { conv c out=6 kernel=3 padding=1; gelu; layer-norm ln }
+        branch one { conv c out=6 kernel=3 padding=1; gelu; l2-norm }
         branch { }
     }
     dropout share=0.2
     global-avg-pool
+    l2-norm
+    linear head
+}";
+
+/// Layers of transformers, over a map whose sides are no multiple of a window: windows that move, that cover the map, and none.
+pub(crate) const TOKENS: &str = r"network tokens {
+    conv stem out=12 kernel=3 stride=2 padding=1
+    layer-norm first
+    tap early
+    residual { body { layer-norm norm1; self-attention attn heads=3 window=4 shift=2; stochastic-depth share=0.3 } }
+    residual { body { layer-norm norm2 eps=1e-3; project mlp.0 out=24; gelu; project mlp.3 out=12 bias=#false } }
+    space-to-depth
+    project reduction out=10 bias=#false
+    tanh
+    self-attention wide heads=2 window=7 shift=3 bias=none
+    sigmoid
+    space-to-depth side=3
+    self-attention all heads=5 names=vit
+    parallel join=concat {
+        branch { global-avg-pool }
+        branch a from=early { attention-pool pool hidden=6 }
+        branch b from=early { attention-pool pool hidden=4 gated=#false }
+    }
     layer-norm vector
+    project hidden out=9
+    tanh
     linear head
 }";
 
@@ -155,6 +180,7 @@ fn every_operation_of_the_kernels_means_what_candle_computes() {
     }
     // 23 x 30 px: windows leave over another number of rows than of columns.
     compare(&described(UNEQUAL), &pixels(4, 23, 30), 23, "", FEW_LAYERS);
+    compare(&described(TOKENS), &pixels(4, 23, 30), 23, "", FEW_LAYERS);
 }
 
 #[test]

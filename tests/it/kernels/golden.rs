@@ -7,8 +7,10 @@ use candle_core::{Device, Tensor};
 use macula::base::{Digest, Streams};
 use macula::engine::kernels::{Target, choose};
 use macula::engine::network::{Missing, Network};
+use macula::lang::network::NetworkSpec;
 
-use super::formula::{formula, resnet18, weights};
+use super::candle::TOKENS;
+use super::formula::{described, formula, resnet18, weights};
 
 /// Environment variable of a child process that computes on one target.
 const CHILD: &str = "MACULA_TEST_KERNELS";
@@ -19,9 +21,12 @@ const GOLDEN: &str = "ddd6f6c3413d60c990440af2aea182ad25f740f97c40a764656d480a19
 /// The same with channels that fill whole strips: Winograd convolutions, with enough tiles for several chunks.
 const GOLDEN_WIDE: &str = "71c0f567f9c76211df0d0282cb7713e2466757680e0ef226478816cfad8e5f59";
 
-fn digest(widths: [usize; 4], side: usize) -> Digest {
+/// The same for layers of transformers.
+const GOLDEN_TOKENS: &str = "896bb043399b08777e34d6bc54b263b7daea53bcd56524b77bcc314276f71b33";
+
+fn digest(spec: &NetworkSpec, side: usize) -> Digest {
     let streams = Streams::new(1, "test");
-    let mut network = Network::new(&resnet18(widths), side, 4, &streams).unwrap();
+    let mut network = Network::new(spec, side, 4, &streams).unwrap();
     network.load(&weights(&network.tensors()), Missing::Error).unwrap();
     let pixels = formula("pixels", 3 * side * side * 3, -2.0, 2.0);
     let pixels = Tensor::from_vec(pixels, (3, side, side, 3), &Device::Cpu).unwrap();
@@ -35,13 +40,13 @@ fn digest(widths: [usize; 4], side: usize) -> Digest {
     Digest::of(&all.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
 }
 
-/// Compares the digest of a network of these widths over patches of `side` px on all targets. `test` is the name of the calling test, which
+/// Compares the digest of a network over patches of `side` px on all targets. `test` is the name of the calling test, which
 /// starts itself as a child process.
-fn compare(test: &str, widths: [usize; 4], side: usize, golden: &str) {
+fn compare(test: &str, spec: &NetworkSpec, side: usize, golden: &str) {
     if let Ok(target) = std::env::var(CHILD) {
         let target = Target::from_name(&target).unwrap();
         assert_eq!(choose(target), target);
-        println!("digest {}", digest(widths, side));
+        println!("digest {}", digest(spec, side));
         return;
     }
     let of = |target: Target| {
@@ -60,12 +65,22 @@ fn compare(test: &str, widths: [usize; 4], side: usize, golden: &str) {
 
 #[test]
 fn a_tiny_network_gives_the_golden_bytes_on_the_portable_target() {
-    compare("a_tiny_network_gives_the_golden_bytes_on_the_portable_target", [8, 12, 20, 36], 40, GOLDEN);
+    compare("a_tiny_network_gives_the_golden_bytes_on_the_portable_target", &resnet18([8, 12, 20, 36]), 40, GOLDEN);
 }
 
 #[test]
 fn a_wide_network_gives_the_golden_bytes_on_the_portable_target() {
-    compare("a_wide_network_gives_the_golden_bytes_on_the_portable_target", [32, 48, 64, 32], 160, GOLDEN_WIDE);
+    compare(
+        "a_wide_network_gives_the_golden_bytes_on_the_portable_target",
+        &resnet18([32, 48, 64, 32]),
+        160,
+        GOLDEN_WIDE,
+    );
+}
+
+#[test]
+fn attention_gives_the_golden_bytes_on_the_portable_target() {
+    compare("attention_gives_the_golden_bytes_on_the_portable_target", &described(TOKENS), 23, GOLDEN_TOKENS);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::engine::network::{Missing, Network, ParameterRole, Weights};
+use macula::stage::StageError;
 
 use super::formula::{described, formula, resnet18, weights};
 use crate::missing::missing;
@@ -275,4 +276,26 @@ fn the_partial_weights_of_imagenet_load_with_layer4_initialised() {
     assert_eq!(network.zero_gamma(Some(&report.missing)), ["layer4.0.bn2.weight", "layer4.1.bn2.weight"]);
     network.calibrate(&[pixels(4)]).unwrap();
     assert!(logits(&network).iter().all(|logit| logit.is_finite()));
+}
+
+#[test]
+fn a_table_of_other_windows_and_names_of_timm_are_said() {
+    let network = |window: usize, names: &str| {
+        let text = format!(
+            "network tiny {{ conv stem out=6 kernel=4 stride=4; self-attention {names}.attn heads=3 window={window}; global-avg-pool; linear head }}"
+        );
+        Network::new(&described(&text), 64, 4, &Streams::new(1, "test")).unwrap()
+    };
+    let mut own = network(7, "features.1.0");
+    let report = own.load(&of(network(7, "features.1.0").tensors()), Missing::Error).unwrap();
+    assert!(report.missing.is_empty() && report.unexpected.is_empty(), "{report:?}");
+    let error = own.load(&of(network(12, "features.1.0").tensors()), Missing::Initialise).err().unwrap();
+    let told = "`features.1.0.attn.relative_position_bias_table` is 529 x 3 (windows of 12 px) in the file and 169 x 3 (windows of 7 px) in the network";
+    assert!(error.to_string().contains(told), "{error}");
+    let mut timm = network(7, "layers.0.blocks.0").tensors();
+    timm.retain(|name, _| name.starts_with("layers"));
+    let StageError::Input { hint: Some(hint), .. } = own.load(&of(timm), Missing::Initialise).err().unwrap() else {
+        panic!("an error with a hint")
+    };
+    assert!(hint.contains("its names are timm's") && hint.contains("use torchvision's weights"), "{hint}");
 }

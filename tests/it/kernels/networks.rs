@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::engine::network::{Missing, Network, Weights};
 use macula::lang::builtin_network;
-use macula::lang::network::NetworkSpec;
+use macula::lang::network::{Layer, NetworkSpec};
 
 use super::formula::{bounds, described, formula};
 
@@ -212,6 +212,22 @@ fn resnet50_of_the_standard_library_matches_torchvision() {
 #[test]
 fn efficientnet_lite0_of_the_standard_library_matches_timm() {
     compare("efficientnet-lite0", &builtin_network("efficientnet-lite0").unwrap(), Some((1e-4, 1e-3)));
+}
+
+/// Swin-T without stochastic depth: its masks differ from `PyTorch`'s.
+pub(crate) fn swin() -> NetworkSpec {
+    let mut spec = builtin_network("swin-t").unwrap();
+    for layer in &mut spec.layers {
+        if let Layer::Residual { body, .. } = layer {
+            body.retain(|layer| !matches!(layer, Layer::StochasticDepth(_)));
+        }
+    }
+    spec
+}
+
+#[test]
+fn swin_t_of_the_standard_library_matches_torchvision() {
+    compare("swin-t", &swin(), Some((1e-4, 1e-4)));
 }
 
 #[test]

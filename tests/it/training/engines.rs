@@ -8,7 +8,7 @@ use macula::stage::{Params, StageError};
 use super::fitting::{Bench, text};
 use super::lengths::same_bytes;
 use super::made::{Watcher, params};
-use crate::kernels::candle::MIXED;
+use crate::kernels::candle::{MIXED, TOKENS};
 use crate::kernels::formula::described;
 
 fn on(device: &str) -> Params {
@@ -44,6 +44,14 @@ fn a_training_resumed_on_another_device_records_both_targets() {
         let info = Classifier::info(&out.outputs["out"], &bench.objects).expect("a model");
         assert_eq!(info.kernel_path, both);
     }
+}
+
+#[test]
+fn neither_threads_nor_interruptions_change_a_training_with_attention() {
+    let bench = Bench::new();
+    let network = params(&[("network", Value::Network(Box::new(described(TOKENS))))]);
+    let model = same_bytes(&bench, &network, &bench.views(), &[&[1], &[2], &[3], &[7], &[4, 1, 2]]);
+    assert_eq!(Classifier::info(&model, &bench.objects).expect("a model").kernel_path, kernels::target());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::super::program::{Extent, Step};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Add, BatchNorm, Kernels, LayerResult, Op, Operation, ReadBack};
+use super::{Add, BatchNorm, Kernels, Launches, LayerResult, Op, Operation, ReadBack};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::smooth::Smooth;
 use crate::engine::kernels::{Rectify, norm};
@@ -54,6 +54,10 @@ impl Operation for Rectifier {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for Rectifier {
@@ -71,7 +75,9 @@ impl Kernels for Rectifier {
         norm::rectify_gradient(self.0, of.y(), &mut dy);
         of.add(dy);
     }
+}
 
+impl Launches for Rectifier {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         on.sum(step, None, self.0, y);
     }
@@ -83,7 +89,12 @@ impl Kernels for Rectifier {
 
 /// Number of a smooth activation in the GPU kernels.
 fn number(smooth: Smooth) -> usize {
-    usize::from(smooth == Smooth::Silu)
+    match smooth {
+        Smooth::Gelu => 0,
+        Smooth::Silu => 1,
+        Smooth::Tanh => 2,
+        Smooth::Sigmoid => 3,
+    }
 }
 
 impl Operation for Smooth {
@@ -96,10 +107,17 @@ impl Operation for Smooth {
             // candle's own `gelu_erf` has a derivative with a constant of six digits.
             Self::Gelu => ((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * (x * 0.5)?,
             Self::Silu => x.silu(),
+            Self::Tanh => x.tanh(),
+            // From parts with a backward pass.
+            Self::Sigmoid => (x.neg()?.exp()? + 1.0)?.recip(),
         }
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+
+    fn launches(&self) -> Option<&dyn Launches> {
         Some(self)
     }
 }
@@ -118,7 +136,9 @@ impl Kernels for Smooth {
         self.gradient(of.x(), &mut dy);
         of.add(dy);
     }
+}
 
+impl Launches for Smooth {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         let count = on.count(step.output);
         on.simple(Kernel::Smooth, step.input, y, count, &[count, number(*self)]);

@@ -8,7 +8,7 @@ use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, bounds, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::activation::rectified;
-use super::{Kernels, LayerResult, Operation, ReadBack};
+use super::{Kernels, Launches, LayerResult, Operation, ReadBack};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::{Begin, Rectify, accumulate, norm};
 
@@ -34,6 +34,10 @@ impl Operation for Add {
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+
+    fn launches(&self) -> Option<&dyn Launches> {
         Some(self)
     }
 }
@@ -63,7 +67,9 @@ impl Kernels for Add {
         }
         of.add(dy);
     }
+}
 
+impl Launches for Add {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         on.sum(step, Some(self.other), self.rectify, y);
     }

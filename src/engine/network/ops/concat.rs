@@ -7,7 +7,7 @@ use super::super::program::{Extent, Step, agree};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Kernels, LayerResult, Operation};
+use super::{Kernels, Launches, LayerResult, Operation};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::join;
 
@@ -39,6 +39,10 @@ impl Operation for Concat {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for Concat {
@@ -64,7 +68,9 @@ impl Kernels for Concat {
         }
         of.model.pool.give(dy);
     }
+}
 
+impl Launches for Concat {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         let all = on.extent(step.output).channels;
         let mut before = 0;

@@ -12,7 +12,7 @@ use super::super::program::{Extent, Program, Step, windowed, wrong};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Kernels, LayerResult, Op, Operation, ReadBack, norm};
+use super::{Kernels, Launches, LayerResult, Op, Operation, ReadBack, norm};
 use crate::engine::gpu::{ConvolutionPlan, Direction, Gpu, Kernel, PlannedConvolution, SlowConvolution, SlowReason};
 use crate::engine::kernels::conv::Packed;
 use crate::engine::kernels::norm::column_sums;
@@ -40,6 +40,27 @@ pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize)
     Ok(output)
 }
 
+pub(super) fn project(layer: &network::Projection, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
+    let network::Projection { name, out, bias } = layer;
+    let bias = bias.then(|| format!("{name}.bias"));
+    pixelwise(compiler, &format!("{name}.weight"), bias.as_deref(), *out, input)
+}
+
+/// Linear layer on each pixel, with parameters of these names.
+pub(super) fn pixelwise(
+    compiler: &mut Compiler,
+    weight: &str,
+    bias: Option<&str>,
+    out: usize,
+    input: usize,
+) -> LayerResult<usize> {
+    let shape = vec![out, compiler.extents[input].channels];
+    let weight = compiler.parameter(weight.to_owned(), shape, ParameterRole::Kernel)?;
+    let bias = bias.map(|name| compiler.parameter(name.to_owned(), vec![out], ParameterRole::Bias)).transpose()?;
+    let geometry = Geometry { out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 };
+    compiler.step(Op::Conv(Conv { weight, bias, geometry }), input)
+}
+
 pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let network::Linear { name, out, bias, .. } = layer;
     let extent = compiler.extents[input];
@@ -51,11 +72,8 @@ pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: us
         .hint("put `flatten` or `global-avg-pool` before it"));
     }
     let out = out.unwrap_or(compiler.classes);
-    let shape = vec![out, extent.channels];
-    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel)?;
-    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias)).transpose()?;
-    let geometry = Geometry { out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 };
-    compiler.step(Op::Conv(Conv { weight, bias, geometry }), input)
+    let bias = bias.then(|| format!("{name}.bias"));
+    pixelwise(compiler, &format!("{name}.weight"), bias.as_deref(), out, input)
 }
 
 /// Convolution with these parameters.
@@ -186,8 +204,8 @@ impl Operation for Conv {
         let weight = of.parameter(self.weight);
         let shape = self.geometry.over(of.from());
         let y = if weight.rank() == 2 {
-            let y = Linear::new(weight.clone(), None).forward(&x.flatten_from(1)?)?;
-            y.reshape((y.dim(0)?, (), 1, 1))?
+            let pixels = x.permute((0, 2, 3, 1))?.contiguous()?;
+            Linear::new(weight.clone(), None).forward(&pixels)?.permute((0, 3, 1, 2))?.contiguous()?
         } else if shape.groups == shape.channels && shape.out == shape.channels && shape.channels > 1 {
             depthwise(x, weight, &shape)?
         } else {
@@ -197,6 +215,10 @@ impl Operation for Conv {
     }
 
     fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+
+    fn launches(&self) -> Option<&dyn Launches> {
         Some(self)
     }
 }
@@ -244,7 +266,9 @@ impl Kernels for Conv {
         }
         model.pool.give(dy);
     }
+}
 
+impl Launches for Conv {
     fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
         let shape = self.geometry.over(on.extent(step.input));
         let (weight, bias) = (on.parameter(self.weight), self.bias.map(|bias| on.parameter(bias)));

@@ -8,7 +8,7 @@ use super::super::program::{Extent, Step, wrong};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Kernels, LayerResult, Op, Operation};
+use super::{Kernels, Launches, LayerResult, Op, Operation};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::Begin;
 
@@ -50,6 +50,10 @@ impl Operation for Middle {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for Middle {
@@ -73,7 +77,9 @@ impl Kernels for Middle {
             }
         });
     }
+}
 
+impl Launches for Middle {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         let (from, to) = (on.extent(step.input), on.extent(step.output));
         let x = on.value(step.input);

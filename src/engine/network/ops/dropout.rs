@@ -8,7 +8,7 @@ use super::super::program::{Extent, Step, wrong};
 use super::super::tape::{OnTape, TapeMode};
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
-use super::{Kernels, LayerResult, Op, Operation};
+use super::{Kernels, Launches, LayerResult, Op, Operation};
 use crate::base::random::Stream;
 use crate::engine::gpu::Kernel;
 use crate::lang::network;
@@ -55,6 +55,10 @@ impl Operation for Dropout {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for Dropout {
@@ -71,7 +75,9 @@ impl Kernels for Dropout {
         dy.iter_mut().zip(mask).for_each(|(dy, mask)| *dy *= mask);
         of.add(dy);
     }
+}
 
+impl Launches for Dropout {
     fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
         let count = on.count(step.output);
         let mask = on.schedule.buffer(4 * count);

@@ -7,7 +7,7 @@ use super::super::program::{Extent, Step};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::Pointer;
-use super::{Kernels, LayerResult, Operation};
+use super::{Kernels, Launches, LayerResult, Operation};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::pooling::flatten;
 
@@ -26,6 +26,10 @@ impl Operation for Flatten {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for Flatten {
@@ -40,7 +44,9 @@ impl Kernels for Flatten {
         let from = of.from();
         of.replace(dy, |dy, dx| flatten(dy, from.channels, from.height * from.width, dx));
     }
+}
 
+impl Launches for Flatten {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         let (from, count) = (on.extent(step.input), on.count(step.output));
         on.simple(Kernel::Transpose, step.input, y, count, &[count, from.height * from.width, from.channels, 0]);

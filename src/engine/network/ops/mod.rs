@@ -4,14 +4,19 @@
 
 mod activation;
 mod add;
+mod attention;
+mod attention_pool;
 mod concat;
 mod conv;
 mod crop;
 mod dropout;
 mod flatten;
+mod l2_norm;
 mod layer_norm;
 mod norm;
 mod pooling;
+mod space_to_depth;
+mod stochastic_depth;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -56,9 +61,9 @@ impl Op {
         Self::Plain(Box::new(operation))
     }
 
-    /// Its kernels, in a network whose operations all have them.
-    pub(super) fn launches(&self) -> &dyn Kernels {
-        self.operation().kernels().expect("a GPU computes only networks whose operations all have kernels")
+    /// Its launches, in a network whose operations all have them.
+    pub(super) fn launches(&self) -> &dyn Launches {
+        self.operation().launches().expect("a GPU's schedule computes only networks whose operations all have launches")
     }
 
     /// What it computes.
@@ -95,6 +100,8 @@ pub(super) struct ReadBack {
     pub(super) input: bool,
     /// Its output.
     pub(super) output: bool,
+    /// What else it read.
+    pub(super) others: bool,
 }
 
 /// What an operation is. Parameters and batch norms are indices in [`Program`].
@@ -121,11 +128,16 @@ pub(super) trait Operation: Debug + Send + Sync {
         false
     }
 
-    /// Its kernels; [`None`] if only candle computes it.
+    /// Its kernels on the CPU; [`None`] if only candle computes it.
     fn kernels(&self) -> Option<&dyn Kernels>;
+
+    /// Its launches on a GPU; [`None`] if only candle computes it there.
+    fn launches(&self) -> Option<&dyn Launches> {
+        None
+    }
 }
 
-/// Kernels of an operation, on the CPU and on a GPU.
+/// Kernels of an operation on the CPU.
 pub(super) trait Kernels {
     /// What its backward pass reads, besides what its forward pass saves.
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
@@ -138,7 +150,10 @@ pub(super) trait Kernels {
 
     /// Adds to the gradients of its inputs and parameters; `dy` is the gradient of its output.
     fn backward(&self, of: &mut Backward, dy: Vec<f32>);
+}
 
+/// Launches of an operation in the schedule of a GPU.
+pub(super) trait Launches {
     /// Adds the launches that write its output to `y`.
     fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer);
 
@@ -163,6 +178,9 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::Relu6 => activation::rectifier(Rectify::Six, compiler, input),
         Layer::Gelu => compiler.step(Op::plain(Smooth::Gelu), input),
         Layer::Silu => compiler.step(Op::plain(Smooth::Silu), input),
+        Layer::Tanh => compiler.step(Op::plain(Smooth::Tanh), input),
+        Layer::Sigmoid => compiler.step(Op::plain(Smooth::Sigmoid), input),
+        Layer::L2Norm => compiler.step(Op::plain(l2_norm::L2Norm), input),
         Layer::MaxPool(layer) => pooling::max_pool(layer, compiler, input),
         Layer::AvgPool(layer) => pooling::avg_pool(layer, compiler, input),
         Layer::AdaptiveAvgPool(layer) => pooling::adaptive_avg_pool(layer, compiler, input),
@@ -170,6 +188,11 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::GlobalMaxPool => compiler.step(Op::plain(pooling::GlobalMax), input),
         Layer::Flatten => compiler.step(Op::plain(flatten::Flatten), input),
         Layer::Dropout(layer) => dropout::dropout(layer, compiler, input),
+        Layer::StochasticDepth(layer) => stochastic_depth::stochastic_depth(layer, compiler, input),
+        Layer::SelfAttention(layer) => attention::self_attention(layer, compiler, input),
+        Layer::AttentionPool(layer) => attention_pool::attention_pool(layer, compiler, input),
+        Layer::SpaceToDepth(layer) => space_to_depth::space_to_depth(layer, compiler, input),
+        Layer::Project(layer) => conv::project(layer, compiler, input),
         Layer::Residual { body, shortcut } => compiler.residual(body, shortcut, input),
         Layer::Parallel { join, branches } => compiler.parallel(*join, branches, input),
         Layer::Tap { name } => Ok(compiler.tap(name, input)),
@@ -196,16 +219,21 @@ pub(super) fn compile_inputs(
     Ok(values)
 }
 
-/// Whether all operations of a network have kernels.
-pub(super) fn all_have_kernels(spec: &NetworkSpec) -> bool {
-    have_kernels(&spec.layers) && spec.auxiliary.iter().all(|output| have_kernels(&output.branch.layers))
+/// Whether all operations of a network have launches on a GPU.
+pub(super) fn all_have_launches(spec: &NetworkSpec) -> bool {
+    have_launches(&spec.layers) && spec.auxiliary.iter().all(|output| have_launches(&output.branch.layers))
 }
 
-fn have_kernels(layers: &[Layer]) -> bool {
+fn have_launches(layers: &[Layer]) -> bool {
     layers.iter().all(|layer| match layer {
-        Layer::LayerNorm(_) => false,
-        Layer::Residual { body, shortcut } => have_kernels(body) && have_kernels(shortcut),
-        Layer::Parallel { branches, .. } => branches.iter().all(|branch| have_kernels(&branch.layers)),
+        Layer::LayerNorm(_)
+        | Layer::L2Norm
+        | Layer::SelfAttention(_)
+        | Layer::AttentionPool(_)
+        | Layer::SpaceToDepth(_)
+        | Layer::StochasticDepth(_) => false,
+        Layer::Residual { body, shortcut } => have_launches(body) && have_launches(shortcut),
+        Layer::Parallel { branches, .. } => branches.iter().all(|branch| have_launches(&branch.layers)),
         _ => true,
     })
 }

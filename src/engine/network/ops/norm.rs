@@ -10,7 +10,7 @@ use super::super::tape::{OnTape, TapeMode, wide};
 use super::super::trunk::lower::{Lowering, Purpose, bounds, flag, runs};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::activation::rectified;
-use super::{Kernels, LayerResult, Op, Operation, ReadBack};
+use super::{Kernels, Launches, LayerResult, Op, Operation, ReadBack};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
 use crate::engine::kernels::shape::Epilogue;
@@ -188,11 +188,15 @@ impl Operation for BatchNorm {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for BatchNorm {
     fn reads_back(&self, _: &[bool]) -> ReadBack {
-        ReadBack { input: true, output: self.add.is_some() && self.rectify != Rectify::No }
+        ReadBack { input: true, output: self.add.is_some() && self.rectify != Rectify::No, others: false }
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -247,7 +251,9 @@ impl Kernels for BatchNorm {
             of.model.pool.give(dx);
         }
     }
+}
 
+impl Launches for BatchNorm {
     fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
         let x = on.value(step.input);
         let kept = self.lower_statistics(on, at, step, x);

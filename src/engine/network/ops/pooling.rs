@@ -10,7 +10,7 @@ use super::super::program::{Extent, Step, windowed, wrong};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Kernels, LayerResult, Op, Operation};
+use super::{Kernels, Launches, LayerResult, Op, Operation};
 use crate::engine::gpu::Kernel;
 use crate::engine::kernels::adaptive::{Parts, part};
 use crate::engine::kernels::pooling::{PoolWindow, global_max, global_max_gradient, global_mean, global_mean_gradient};
@@ -151,6 +151,10 @@ impl Operation for MaxPool {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for MaxPool {
@@ -164,7 +168,9 @@ impl Kernels for MaxPool {
         let (window, places) = (self.0.over(of.from()), of.saved::<Vec<u8>>());
         of.replace(dy, |dy, dx| window.max_gradient(dy, places, dx));
     }
+}
 
+impl Launches for MaxPool {
     fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
         let count = on.count(step.output);
         let places = on.schedule.buffer(count);
@@ -203,6 +209,10 @@ impl Operation for MeanPool {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for MeanPool {
@@ -215,7 +225,9 @@ impl Kernels for MeanPool {
         let window = self.0.over(of.from());
         of.replace(dy, |dy, dx| window.mean_gradient(dy, dx));
     }
+}
 
+impl Launches for MeanPool {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         let count = on.count(step.output);
         let n = self.0.counts(on.extent(step.input), on.extent(step.output), count);
@@ -267,6 +279,10 @@ impl Operation for AdaptiveMean {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for AdaptiveMean {
@@ -279,7 +295,9 @@ impl Kernels for AdaptiveMean {
         let parts = self.parts(of.from());
         of.replace(dy, |dy, dx| parts.mean_gradient(dy, dx));
     }
+}
 
+impl Launches for AdaptiveMean {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         lower_parts(on, step, y);
     }
@@ -305,6 +323,10 @@ impl Operation for GlobalMean {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for GlobalMean {
@@ -317,7 +339,9 @@ impl Kernels for GlobalMean {
         let channels = of.from().channels;
         of.replace(dy, |dy, dx| global_mean_gradient(dy, channels, dx));
     }
+}
 
+impl Launches for GlobalMean {
     fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
         lower_parts(on, step, y);
     }
@@ -352,6 +376,10 @@ impl Operation for GlobalMax {
     fn kernels(&self) -> Option<&dyn Kernels> {
         Some(self)
     }
+
+    fn launches(&self) -> Option<&dyn Launches> {
+        Some(self)
+    }
 }
 
 impl Kernels for GlobalMax {
@@ -365,7 +393,9 @@ impl Kernels for GlobalMax {
         let (channels, places) = (of.from().channels, of.saved::<Vec<u32>>());
         of.replace(dy, |dy, dx| global_max_gradient(dy, places, channels, dx));
     }
+}
 
+impl Launches for GlobalMax {
     fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
         let (from, count) = (on.extent(step.input), on.count(step.output));
         let places = on.schedule.buffer(4 * count);
