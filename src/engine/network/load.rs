@@ -241,15 +241,16 @@ fn fitted(wrong: &[String], spec: &NetworkSpec, file: &str) -> Result<(), StageE
 /// Fails if a file lacks required tensors.
 fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> Result<(), StageError> {
     let none = report.loaded.is_empty();
-    if !none && (missing == Missing::Initialise || report.missing.is_empty()) {
+    let begins = |names: &[String], prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+    // Swin: the final norm has one name in both.
+    let renamed = begins(&report.unexpected, "layers.0.blocks.") && begins(&report.missing, "features.1.0.");
+    if !none && !renamed && (missing == Missing::Initialise || report.missing.is_empty()) {
         return Ok(());
     }
     let text = format!("{file} lacks tensors of network `{network}`: {}", list(&report.missing, 6));
     let hint = match (none, report.unexpected.is_empty()) {
+        _ if renamed => "its names are timm's (`layers.0.blocks.0…`), those of the network torchvision's (`features.1.0…`): use torchvision's weights, or describe the network with timm's names".to_owned(),
         (true, true) => "it has no floating-point tensors".to_owned(),
-        (true, false) if report.unexpected.iter().any(|name| name.starts_with("layers.0.blocks.")) => {
-            "its names are timm's (`layers.0.blocks.0…`), those of the network torchvision's: use torchvision's weights, or describe the network with these names".to_owned()
-        }
         (true, false) => format!("it has none of them; its tensors are {}", list(&report.unexpected, 6)),
         (false, _) => "set `missing initialise` to initialise them randomly".to_owned(),
     };
