@@ -168,6 +168,7 @@ fn layer_param(param: &LayerParam) -> Json {
         PropertyType::Share => ("share", json!({"least": 0, "most": 1, "most-excluded": true}), Vec::new()),
         PropertyType::Flag => ("bool", Json::Null, Vec::new()),
         PropertyType::Word(words) => ("choice", Json::Null, words.to_vec()),
+        PropertyType::Point => ("text", Json::Null, Vec::new()),
     };
     let (default, needed, words_for_absent) = match param.absent {
         DefaultValue::Needed => (Json::Null, true, None),

@@ -137,6 +137,7 @@ pub(super) fn layer_param(param: &LayerParam) -> String {
         PropertyType::Whole(least, most) if most > 1 << 20 => format!("integer, at least {least}"),
         PropertyType::Whole(least, most) => format!("integer, {least} to {most}"),
         PropertyType::Share => "number, at least 0 and less than 1".to_owned(),
+        PropertyType::Point => "name of an input or a tap".to_owned(),
         PropertyType::Flag => "`#true` or `#false`".to_owned(),
         PropertyType::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
     };

@@ -41,6 +41,8 @@ pub struct AttentionShape {
     pub window: [usize; 2],
     /// Rows and columns by which windows are moved, px.
     pub shift: [usize; 2],
+    /// Height and width of another map that keys and values come from, px; every pixel attends to all of it.
+    pub other: Option<[usize; 2]>,
 }
 
 impl AttentionShape {
@@ -50,7 +52,18 @@ impl AttentionShape {
         let padded = map.map(|side| window.map_or(side, |window| side.next_multiple_of(window)));
         let window = window.map_or(map, |window| [window; 2]);
         let shift = std::array::from_fn(|side| if window[side] < padded[side] { shift } else { 0 });
-        Self { map, padded, channels, heads, window, shift }
+        Self { map, padded, channels, heads, window, shift, other: None }
+    }
+
+    /// Shape for queries of a map, and keys and values of another one.
+    #[must_use]
+    pub fn across(map: [usize; 2], other: [usize; 2], channels: usize, heads: usize) -> Self {
+        Self { other: Some(other), ..Self::new(map, channels, heads, None, 0) }
+    }
+
+    /// Number of keys of a query.
+    fn sources(&self) -> usize {
+        self.other.map_or(self.tokens(), |[height, width]| height * width)
     }
 
     /// Channels of a head.
@@ -129,6 +142,40 @@ impl AttentionShape {
     }
 }
 
+/// Queries, keys or values: `stride` floats for each pixel, of which those from `first` on are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Projected<'a> {
+    /// Values of all pixels.
+    pub values: &'a [f32],
+    /// Floats from one pixel to the next.
+    pub stride: usize,
+    /// Floats to skip in each pixel.
+    pub first: usize,
+}
+
+impl<'a> Projected<'a> {
+    /// Values that have the channels of an attention only.
+    #[must_use]
+    pub fn whole(values: &'a [f32], channels: usize) -> Self {
+        Self { values, stride: channels, first: 0 }
+    }
+
+    /// Queries, keys and values of each pixel, one after another.
+    #[must_use]
+    pub fn joint(values: &'a [f32], channels: usize) -> [Self; 3] {
+        std::array::from_fn(|kind| Self { values, stride: 3 * channels, first: kind * channels })
+    }
+}
+
+/// Buffers for the gradients of queries, keys and values.
+#[derive(Debug)]
+pub enum ProjectedGradients<'a> {
+    /// One for all three, as [`Projected::joint`].
+    Joint(&'a mut [f32]),
+    /// One for each.
+    Apart([&'a mut [f32]; 3]),
+}
+
 /// Maximum of the scores of each query, and the factor that makes their exponentials sum to 1: what the backward pass needs.
 #[derive(Debug)]
 pub struct AttentionSums(Vec<[f32; 2]>);
@@ -159,7 +206,7 @@ impl<'a> Attention<'a> {
     /// Prepares an attention. `outside` is query, key and value of pixels beyond the map, `table` that of the relative bias, heads x offsets.
     #[must_use]
     pub fn new(shape: AttentionShape, outside: &'a [f32], table: Option<&[f32]>) -> Self {
-        let (tokens, keys, heads) = (shape.tokens(), shape.tokens().next_multiple_of(COLUMNS), shape.heads);
+        let (tokens, keys, heads) = (shape.tokens(), shape.sources().next_multiple_of(COLUMNS), shape.heads);
         let bias = table.map_or_else(Vec::new, |table| {
             let offsets = shape.offsets();
             let mut bias = vec![0.0; heads * tokens * keys];
@@ -181,22 +228,22 @@ impl<'a> Attention<'a> {
         Self { order, parts: shape.parts(), shape, bias, outside }
     }
 
-    /// `y` (N x H x W x C) from `x` (N x H x W x 3 C: queries, keys and values).
-    pub fn forward(&self, x: &[f32], y: &mut [f32]) -> AttentionSums {
+    /// `y` (N x H x W x C) from queries, keys and values.
+    pub fn forward(&self, x: [Projected; 3], y: &mut [f32]) -> AttentionSums {
         let Self { shape, .. } = self;
         let (tokens, depth) = (shape.tokens(), shape.depth());
-        let units = self.units(x);
+        let units = self.units(y);
         let shared = SharedBuffer::new(y);
         let mut sums = vec![[0.0; 2]; units * tokens];
         sums.par_chunks_exact_mut(tokens).enumerate().for_each(|(unit, sums)| {
-            let head = AttentionHead::new(self, x, unit);
+            let head = AttentionHead::new(self, &x, unit);
             let mut scores = vec![0.0; QUERIES.min(tokens) * head.keys];
             let mut out = vec![0.0; QUERIES * head.width];
             for first in (0..tokens).step_by(QUERIES) {
                 let count = QUERIES.min(tokens - first);
                 let scores = &mut scores[..count * head.keys];
                 head.attend(first, scores, &mut sums[first..]);
-                let rows = LeftFactor { values: scores, depth: tokens, stride: head.keys };
+                let rows = LeftFactor { values: scores, depth: head.sources, stride: head.keys };
                 product(rows, &head.value, Begin::Fresh, &mut out[..count * head.width]);
                 for (query, out) in (first..first + count).zip(out.chunks_exact(head.width)) {
                     if let Some(pixel) = self.pixel(unit, query) {
@@ -211,26 +258,35 @@ impl<'a> Attention<'a> {
         AttentionSums(sums)
     }
 
-    /// Writes the gradient of `x` to `dx`, from that of the output. Returns the others.
+    /// Writes the gradients of queries, keys and values to `dx`, from that of the output. Returns the others.
     #[must_use]
-    pub fn backward(&self, x: &[f32], sums: &AttentionSums, dy: &[f32], dx: &mut [f32]) -> AttentionGradients {
+    pub fn backward(
+        &self,
+        x: [Projected; 3],
+        sums: &AttentionSums,
+        dy: &[f32],
+        dx: ProjectedGradients,
+    ) -> AttentionGradients {
         let Self { shape, .. } = self;
         let (tokens, heads, depth) = (shape.tokens(), shape.heads, shape.depth());
-        let keys = tokens.next_multiple_of(COLUMNS);
-        let places = self.units(x) / heads;
+        let keys = shape.sources().next_multiple_of(COLUMNS);
+        let places = self.units(dy) / heads;
         // Of each chunk and head: gradients of scores, then of what stands beyond the map.
         let of_scores = if self.bias.is_empty() { 0 } else { tokens * keys };
         let own = of_scores + 3 * depth;
         let chunks = places.min(CHUNKS).min(MOST_SUMS / (heads * own)).max(1);
         let mut all = vec![0.0; chunks * heads * own];
-        let shared = SharedBuffer::new(dx);
+        let shared = match dx {
+            ProjectedGradients::Joint(all) => [SharedBuffer::new(all); 3],
+            ProjectedGradients::Apart(each) => each.map(SharedBuffer::new),
+        };
         all.par_chunks_exact_mut(own).enumerate().for_each(|(task, own)| {
             let (chunk, head) = (task / heads, task % heads);
             for place in places * chunk / chunks..places * (chunk + 1) / chunks {
-                self.unit_backward(place * heads + head, [x, dy], sums, shared, own.split_at_mut(of_scores));
+                self.unit_backward(place * heads + head, (&x, dy), sums, shared, own.split_at_mut(of_scores));
             }
         });
-        let offsets = shape.offsets();
+        let offsets = if self.bias.is_empty() { Vec::new() } else { shape.offsets() };
         let rows = offsets.iter().max().map_or(0, |last| *last as usize + 1);
         let mut table = vec![0.0f64; if self.bias.is_empty() { 0 } else { rows * heads }];
         let mut outside = vec![0.0f64; 3 * shape.channels];
@@ -255,29 +311,28 @@ impl<'a> Attention<'a> {
     fn unit_backward(
         &self,
         unit: usize,
-        [x, dy]: [&[f32]; 2],
+        (x, dy): (&[Projected; 3], &[f32]),
         sums: &AttentionSums,
-        dx: SharedBuffer,
+        dx: [SharedBuffer; 3],
         (of_bias, of_outside): (&mut [f32], &mut [f32]),
     ) {
         let (tokens, depth) = (self.shape.tokens(), self.shape.depth());
         let head = AttentionHead::new(self, x, unit);
-        let (keys, width, scale) = (head.keys, head.width, head.scale);
+        let (sources, keys, width, scale) = (head.sources, head.keys, head.width, head.scale);
         let sums = &sums.0[unit * tokens..][..tokens];
         // Values with a column for each key, and keys with a row.
-        let mut value_columns = RightFactor::new(depth, tokens);
-        let mut key_rows = RightFactor::new(tokens, depth);
-        let rows = self.rows(x, unit);
-        for (token, [_, _, value]) in rows.clone().enumerate() {
-            value_columns.take_column(token, value);
+        let mut value_columns = RightFactor::new(depth, sources);
+        for (key, value) in self.rows(x, unit, 2).enumerate() {
+            value_columns.take_column(key, value);
         }
-        key_rows.take_rows(&rows.flat_map(|[_, key, _]| key).copied().collect::<Vec<_>>(), [depth, depth]);
+        let mut key_rows = RightFactor::new(sources, depth);
+        key_rows.take_rows(&self.rows(x, unit, 1).flatten().copied().collect::<Vec<_>>(), [depth, depth]);
         let mut of_block = RightFactor::new(QUERIES.min(tokens), depth);
-        let (mut of_key, mut of_value) = (vec![0.0; tokens * width], vec![0.0; tokens * width]);
+        let (mut of_key, mut of_value) = (vec![0.0; sources * width], vec![0.0; sources * width]);
         let mut given = vec![0.0; QUERIES * width];
         let mut scores = vec![0.0; QUERIES.min(tokens) * keys];
         let mut of_scores = vec![0.0; QUERIES * keys];
-        let mut turned = vec![0.0; tokens * QUERIES];
+        let mut turned = vec![0.0; sources * QUERIES];
         let mut of_query = vec![0.0; QUERIES * width];
         for first in (0..tokens).step_by(QUERIES) {
             let count = QUERIES.min(tokens - first);
@@ -292,7 +347,7 @@ impl<'a> Attention<'a> {
             head.attend_again(first, attended, &sums[first..]);
             let rows = LeftFactor { values: given, depth, stride: width };
             product(rows, &value_columns, Begin::Fresh, of_scores);
-            transpose(attended, [tokens, keys], QUERIES, &mut turned);
+            transpose(attended, [sources, keys], QUERIES, &mut turned);
             let rows = LeftFactor { values: &turned, depth: count, stride: QUERIES };
             of_block.take_rows(given, [depth, width]);
             product(rows, &of_block, Begin::Add, &mut of_value);
@@ -301,41 +356,44 @@ impl<'a> Attention<'a> {
                 let own = &mut of_bias[first * keys..][..count * keys];
                 own.iter_mut().zip(&*of_scores).for_each(|(sum, value)| *sum += value);
             }
-            transpose(of_scores, [tokens, keys], QUERIES, &mut turned);
+            transpose(of_scores, [sources, keys], QUERIES, &mut turned);
             let rows = LeftFactor { values: &turned, depth: count, stride: QUERIES };
             of_block.take_rows(&head.query[first * width..][..count * width], [depth, width]);
             product(rows, &of_block, Begin::Add, &mut of_key);
-            let rows = LeftFactor { values: of_scores, depth: tokens, stride: keys };
+            let rows = LeftFactor { values: of_scores, depth: sources, stride: keys };
             product(rows, &key_rows, Begin::Fresh, &mut of_query[..count * width]);
             for value in &mut of_query {
                 *value *= scale;
             }
-            self.write(unit, first, 0, &of_query[..count * width], dx, of_outside);
+            self.write(unit, [first, 0], &of_query[..count * width], dx[0], of_outside);
         }
-        self.write(unit, 0, 1, &of_key, dx, of_outside);
-        self.write(unit, 0, 2, &of_value, dx, of_outside);
+        self.write(unit, [0, 1], &of_key, dx[1], of_outside);
+        self.write(unit, [0, 2], &of_value, dx[2], of_outside);
     }
 
     /// Writes rows of a head into the queries (0), keys (1) or values (2) of the pixels from `first` on; adds those beyond the map to
     /// `of_outside`.
-    fn write(&self, unit: usize, first: usize, kind: usize, rows: &[f32], dx: SharedBuffer, of_outside: &mut [f32]) {
-        let depth = self.shape.depth();
+    fn write(&self, unit: usize, [first, kind]: [usize; 2], rows: &[f32], dx: SharedBuffer, of_outside: &mut [f32]) {
+        let (depth, channels) = (self.shape.depth(), self.shape.channels);
+        let (stride, skipped) =
+            if self.shape.other.is_some() { (channels, 0) } else { (3 * channels, kind * channels) };
         for (at, row) in rows.chunks_exact(depth.next_multiple_of(COLUMNS)).enumerate() {
-            let Some(pixel) = self.pixel(unit, first + at) else {
+            let Some(pixel) = self.pixel_of(unit, first + at, kind) else {
                 let sums = &mut of_outside[kind * depth..][..depth];
                 sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 continue;
             };
+            let start = self.start(unit, pixel, kind, stride) + skipped;
             // SAFETY: each pixel and head belongs to one unit only.
             #[expect(unsafe_code, reason = "heads of a pixel are written by several threads")]
-            unsafe { dx.part(self.input(unit, pixel, kind), depth) }.copy_from_slice(&row[..depth]);
+            unsafe { dx.part(start, depth) }.copy_from_slice(&row[..depth]);
         }
     }
 
-    /// Number of units of work: heads of windows of images.
-    fn units(&self, x: &[f32]) -> usize {
+    /// Number of units of work: heads of windows of images. `y` is the output.
+    fn units(&self, y: &[f32]) -> usize {
         let AttentionShape { map: [height, width], channels, heads, .. } = self.shape;
-        x.len() / (height * width * 3 * channels) * self.shape.windows() * heads
+        y.len() / (height * width * channels) * self.shape.windows() * heads
     }
 
     /// Image, window and head of a unit.
@@ -344,31 +402,35 @@ impl<'a> Attention<'a> {
         [unit / heads / windows, unit / heads % windows, unit % heads]
     }
 
-    /// Query, key and value of each token of a unit.
-    fn rows<'b>(&'b self, x: &'b [f32], unit: usize) -> impl Iterator<Item = [&'b [f32]; 3]> + Clone {
-        let (AttentionShape { channels, .. }, depth) = (self.shape, self.shape.depth());
+    /// Queries (0), keys (1) or values (2) of a unit, a row for each.
+    fn rows<'b>(&'b self, x: &'b [Projected<'b>; 3], unit: usize, kind: usize) -> impl Iterator<Item = &'b [f32]> {
+        let (depth, channels) = (self.shape.depth(), self.shape.channels);
         let [_, _, head] = self.place(unit);
-        (0..self.shape.tokens()).map(move |token| {
-            let (row, start) = match self.pixel(unit, token) {
-                Some(pixel) => (x, self.input(unit, pixel, 0)),
-                None => (self.outside, head * depth),
-            };
-            std::array::from_fn(|kind| &row[start + kind * channels..][..depth])
+        let count = if kind == 0 { self.shape.tokens() } else { self.shape.sources() };
+        let Projected { values, stride, first } = x[kind];
+        (0..count).map(move |token| match self.pixel_of(unit, token, kind) {
+            Some(pixel) => &values[self.start(unit, pixel, kind, stride) + first..][..depth],
+            None => &self.outside[kind * channels + head * depth..][..depth],
         })
     }
 
-    /// Pixel of the map of a token of a unit.
+    /// Pixel of the map of a query of a unit.
     fn pixel(&self, unit: usize, token: usize) -> Option<usize> {
         let [_, window, _] = self.place(unit);
         let pixel = self.order[window * self.shape.tokens() + token];
         (pixel != OUTSIDE).then_some(pixel as usize)
     }
 
-    /// Start of the query (0), key (1) or value (2) of a pixel of a unit.
-    fn input(&self, unit: usize, pixel: usize, kind: usize) -> usize {
-        let AttentionShape { map: [height, width], channels, .. } = self.shape;
+    /// Pixel of a query (0), key (1) or value (2) of a unit, in its own map.
+    fn pixel_of(&self, unit: usize, token: usize, kind: usize) -> Option<usize> {
+        if kind > 0 && self.shape.other.is_some() { Some(token) } else { self.pixel(unit, token) }
+    }
+
+    /// Start of the head of a query (0), key (1) or value (2) of a pixel of a unit, with `stride` floats for each pixel.
+    fn start(&self, unit: usize, pixel: usize, kind: usize, stride: usize) -> usize {
         let [image, _, head] = self.place(unit);
-        (image * height * width + pixel) * 3 * channels + kind * channels + head * self.shape.depth()
+        let [height, width] = self.shape.other.filter(|_| kind > 0).unwrap_or(self.shape.map);
+        (image * height * width + pixel) * stride + head * self.shape.depth()
     }
 
     /// Start of the output of a pixel of a unit.
@@ -397,34 +459,35 @@ struct AttentionHead<'a> {
     key: RightFactor,
     /// Values, a row each.
     value: RightFactor,
-    tokens: usize,
+    /// Number of keys.
+    sources: usize,
     depth: usize,
 }
 
 impl<'a> AttentionHead<'a> {
-    fn new(of: &'a Attention<'_>, x: &[f32], unit: usize) -> Self {
-        let (tokens, depth) = (of.shape.tokens(), of.shape.depth());
-        let (keys, width) = (tokens.next_multiple_of(COLUMNS), depth.next_multiple_of(COLUMNS));
+    fn new(of: &'a Attention<'_>, x: &[Projected; 3], unit: usize) -> Self {
+        let (tokens, sources, depth) = (of.shape.tokens(), of.shape.sources(), of.shape.depth());
+        let (keys, width) = (sources.next_multiple_of(COLUMNS), depth.next_multiple_of(COLUMNS));
         let scale = 1.0 / (depth as f32).sqrt();
         let [_, window, head] = of.place(unit);
         let mut query = vec![0.0; tokens * width];
-        let (mut key, mut value) = (RightFactor::new(depth, tokens), RightFactor::new(tokens, depth));
-        let mut values = Vec::with_capacity(tokens * depth);
-        for (token, rows) in of.rows(x, unit).enumerate() {
-            query[token * width..].iter_mut().zip(rows[0]).for_each(|(own, value)| *own = value * scale);
-            key.take_column(token, rows[1]);
-            values.extend_from_slice(rows[2]);
+        for (own, row) in query.chunks_exact_mut(width).zip(of.rows(x, unit, 0)) {
+            own.iter_mut().zip(row).for_each(|(own, value)| *own = value * scale);
         }
-        value.take_rows(&values, [depth, depth]);
+        let (mut key, mut value) = (RightFactor::new(depth, sources), RightFactor::new(sources, depth));
+        for (at, row) in of.rows(x, unit, 1).enumerate() {
+            key.take_column(at, row);
+        }
+        value.take_rows(&of.rows(x, unit, 2).flatten().copied().collect::<Vec<_>>(), [depth, depth]);
         let bias = if of.bias.is_empty() { &[][..] } else { &of.bias[head * tokens * keys..][..tokens * keys] };
         let parts = of.parts.as_ref().map(|parts| &parts[window * tokens..][..tokens]);
         let parts = parts.filter(|parts| parts.iter().any(|part| *part != parts[0]));
-        Self { bias, parts, keys, width, scale, query, key, value, tokens, depth }
+        Self { bias, parts, keys, width, scale, query, key, value, sources, depth }
     }
 
     /// Scores of the queries from `first` on, a row each.
     fn score(&self, first: usize, scores: &mut [f32]) {
-        let Self { keys, tokens, .. } = *self;
+        let Self { keys, sources, .. } = *self;
         let rows = LeftFactor { values: &self.query[first * self.width..], depth: self.depth, stride: self.width };
         product(rows, &self.key, Begin::Fresh, scores);
         if !self.bias.is_empty() {
@@ -433,7 +496,7 @@ impl<'a> AttentionHead<'a> {
         if let Some(parts) = self.parts {
             for (part_of_query, scores) in parts[first..].iter().zip(scores.chunks_exact_mut(keys)) {
                 let apart = parts.iter().map(|part| if part == part_of_query { 0.0 } else { APART });
-                scores[..tokens].iter_mut().zip(apart).for_each(|(score, apart)| *score += apart);
+                scores[..sources].iter_mut().zip(apart).for_each(|(score, apart)| *score += apart);
             }
         }
     }
@@ -442,7 +505,7 @@ impl<'a> AttentionHead<'a> {
     fn attend(&self, first: usize, scores: &mut [f32], sums: &mut [[f32; 2]]) {
         self.score(first, scores);
         for (scores, sums) in scores.chunks_exact_mut(self.keys).zip(sums) {
-            softmax(scores, self.tokens, sums);
+            softmax(scores, self.sources, sums);
         }
     }
 
@@ -450,7 +513,7 @@ impl<'a> AttentionHead<'a> {
     fn attend_again(&self, first: usize, scores: &mut [f32], sums: &[[f32; 2]]) {
         self.score(first, scores);
         for (scores, [maximum, factor]) in scores.chunks_exact_mut(self.keys).zip(sums) {
-            exponentials(scores, self.tokens, *maximum);
+            exponentials(scores, self.sources, *maximum);
             for value in scores {
                 *value *= factor;
             }

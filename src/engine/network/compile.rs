@@ -181,14 +181,14 @@ impl Compiler {
     }
 
     /// Value of an input or a tap.
-    fn start(&self, from: &str) -> Result<usize, StageError> {
+    pub(super) fn start(&self, from: &str) -> Result<usize, StageError> {
         let input = InputKind::named(from).and_then(|input| self.inputs.get(&input).copied());
         let tap = || self.taps.iter().rfind(|(name, _)| name == from).map(|(_, value)| *value);
         let joined = || self.program.joined.iter().find(|input| input.name == from).map(|input| input.value);
         input
             .or_else(tap)
             .or_else(joined)
-            .ok_or_else(|| wrong(format!("no input and no tap `{from}` comes before the branch that starts at it")))
+            .ok_or_else(|| wrong(format!("no input and no tap `{from}` comes before what reads it")))
     }
 
     /// Steps of a residual's path or a branch, whose taps end with it.

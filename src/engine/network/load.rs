@@ -383,10 +383,9 @@ pub(super) fn settle(network: &mut Network, norm: usize, sums: &[[f64; 2]], rows
 /// A tensor that has another shape in the file than in the network.
 fn misfit(name: &str, file: &[usize], own: &[usize]) -> String {
     let words = |shape: &[usize]| match shape {
-        [rows, _] if name.ends_with(BIAS_TABLE) => {
-            let window = (1..=*rows).find(|window| table_rows(*window) >= *rows);
-            let window = window.filter(|window| table_rows(*window) == *rows);
-            window.map_or_else(|| product(shape), |window| format!("{} (windows of {window} px)", product(shape)))
+        [rows, heads] if name.ends_with(BIAS_TABLE) => {
+            let window = (1..=*rows).find(|window| table_rows(*window) >= *rows).unwrap_or_default();
+            format!("{} ({heads} heads, windows of {window} px)", product(shape))
         }
         _ => product(shape),
     };

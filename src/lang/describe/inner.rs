@@ -116,7 +116,7 @@ impl<'a> NetworkReader<'a> {
                 }
             }
         }
-        let from = node.prop("from").and_then(|entry| self.source(entry, scope));
+        let from = node.prop("from").and_then(|entry| self.source(entry, "from", scope));
         let share = node.prop("share").is_some_and(|entry| match self.scalar(entry, scope) {
             Some(Scalar::Bool(share)) => share,
             Some(_) => {
@@ -161,7 +161,7 @@ impl<'a> NetworkReader<'a> {
             self.error("missing-param", node.head, "`auxiliary` needs `from`, the tap at which it starts", form);
             return None;
         };
-        let from = self.source(entry, scope);
+        let from = self.source(entry, "from", scope);
         let weight = node.prop("weight").map_or(Some(Auxiliary::WEIGHT), |entry| self.weight(entry, scope));
         if node.nodes().is_empty() {
             self.error("missing-param", node.head, "`auxiliary` has no layers", form);
@@ -190,11 +190,12 @@ impl<'a> NetworkReader<'a> {
         None
     }
 
-    /// The full name of the input or tap that `from=` names.
-    fn source(&mut self, entry: &NodeEntry, scope: &LayerScope) -> Option<String> {
+    /// The full name of the input or tap that `property` names.
+    pub(super) fn source(&mut self, entry: &NodeEntry, property: &str, scope: &LayerScope) -> Option<String> {
         let value = self.scalar(entry, scope)?;
         let Scalar::Text(name) = value else {
-            self.error("wrong-kind", entry.span, "`from` must be a name", "name an input or a tap: `from=half`");
+            let hint = format!("name an input or a tap: `{property}=half`");
+            self.error("wrong-kind", entry.span, format!("`{property}` must be a name"), hint);
             return None;
         };
         if let Some(input) = InputKind::named(&name) {
@@ -238,14 +239,11 @@ impl<'a> NetworkReader<'a> {
                 None => (format!("unknown input or tap `{name}`"), hint),
                 Some(tap) if tap.level > 0 => {
                     let message = format!("tap `{name}` is not available here: it is inside a branch or a residual");
-                    (
-                        message,
-                        "a branch can start only at a tap before it, in the same braces or around them".to_owned(),
-                    )
+                    (message, "use a tap before it, in the same braces or around them".to_owned())
                 }
                 Some(_) => {
                     let message = format!("tap `{name}` is not available here: it comes later");
-                    (message, "a branch can start only at a tap before it".to_owned())
+                    (message, "use a tap before it".to_owned())
                 }
             };
             self.error("unknown-name", span, message, hint);

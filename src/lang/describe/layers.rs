@@ -23,6 +23,7 @@ impl<'a> NetworkReader<'a> {
         let layer = properties.zip(name).and_then(|(of, name)| self.made(node, read(&of, name)));
         match layer {
             Some(layer) => {
+                self.inner_names(node, &layer, scope);
                 self.place(node.head, scope);
                 layer
             }

@@ -105,6 +105,7 @@ fn ty(ty: PropertyType) -> String {
         PropertyType::Whole(least, most) if most > 1 << 20 => format!("whole number, {least} or more"),
         PropertyType::Whole(least, most) => format!("whole number, {least} to {}", thousands(most.unsigned_abs())),
         PropertyType::Share => "number, 0 to below 1".to_owned(),
+        PropertyType::Point => "name of an input or a tap".to_owned(),
         PropertyType::Flag => "`#true` or `#false`".to_owned(),
         PropertyType::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
     }

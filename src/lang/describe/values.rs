@@ -1,6 +1,6 @@
 //! The properties of one layer: each checked against its layer type, defaults filled in, `$name` substituted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType, meant_param};
 use super::read::{LayerScope, NetworkReader};
@@ -8,6 +8,7 @@ use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::near;
 use crate::lang::network::words::Properties;
+use crate::lang::network::{Layer, LayerPart};
 use crate::syntax::{Node, NodeEntry, Scalar};
 
 impl<'a> NetworkReader<'a> {
@@ -88,6 +89,9 @@ impl<'a> NetworkReader<'a> {
     }
 
     fn property(&mut self, entry: &NodeEntry, param: &LayerParam, scope: &LayerScope) -> Option<Scalar> {
+        if param.ty == PropertyType::Point {
+            return self.source(entry, param.name, scope).map(Scalar::Text);
+        }
         let value = self.scalar(entry, scope)?;
         let name = param.name;
         let (code, message, hint) = match (param.ty, &value) {
@@ -117,8 +121,11 @@ impl<'a> NetworkReader<'a> {
                 ("wrong-kind", format!("`{name}` must be a number"), format!("write `{name}=0.2`"))
             }
             (PropertyType::Flag, _) => {
-                ("wrong-kind", format!("`{name}` must be `#true` or `#false`"), format!("write `{name}=#false`"))
+                let meant = if value == Scalar::Int(1) { "#true" } else { "#false" };
+                ("wrong-kind", format!("`{name}` must be `#true` or `#false`"), format!("write `{name}={meant}`"))
             }
+            // Handled above.
+            (PropertyType::Point, _) => return None,
             (PropertyType::Word(words), _) => {
                 let hint = format!("write `{name}={}`", words.first().unwrap_or(&"…"));
                 ("wrong-kind", format!("`{name}` must be {}", near::one_of(words.iter().copied())), hint)
@@ -179,6 +186,21 @@ impl<'a> NetworkReader<'a> {
             self.twice(span, &full, scope);
         }
         Some(full)
+    }
+
+    /// Takes the names of the parts of a layer, such as `attn.qkv`, which no other layer may have.
+    pub(super) fn inner_names(&mut self, node: &Node, layer: &Layer, scope: &LayerScope) {
+        let LayerPart::One(operation) = layer.part() else { return };
+        let span = super::name_of(node).map_or(node.head, |(_, span)| span);
+        let parts: BTreeSet<&str> =
+            operation.tensors().iter().filter_map(|tensor| Some(tensor.rsplit_once('.')?.0)).collect();
+        for part in parts {
+            let full = format!("{}.{part}", operation.name());
+            let is_shared = scope.shared.as_ref().is_some_and(|shared| shared.contains(&full));
+            if !is_shared && self.names.insert(full.clone(), span).is_some() {
+                self.twice(span, &full, scope);
+            }
+        }
     }
 
     /// Reports that two layers have the same name; once for each use of another network.

@@ -26,14 +26,14 @@ pub(in crate::lang) const TANH: LayerKind = kind("tanh", "Hyperbolic tangent.", 
 
 /// Words of [`Layer::Sigmoid`].
 pub(in crate::lang) const SIGMOID: LayerKind =
-    kind("sigmoid", "1 / (1 + exp(-x)), between layers. A network ends in logits, without it.", &[], |_, _| {
+    kind("sigmoid", "1 / (1 + exp(-x)). For use between layers: a network ends in logits.", &[], |_, _| {
         Ok(Layer::Sigmoid)
     });
 
 /// Words of [`Layer::L2Norm`].
 pub(in crate::lang) const L2_NORM: LayerKind = kind(
     "l2-norm",
-    "Divides the channels of each pixel, or all features, by their Euclidean norm (by 1e-12 if it is smaller). Computed by candle: there are no kernels for it yet.",
+    "Divides the channels of each pixel, or all features, by their Euclidean norm (by 1e-12 if it is smaller). candle computes it, which is slower than the other activations; macula's own GPU kernels cannot.",
     &[],
     |_, _| Ok(Layer::L2Norm),
 );

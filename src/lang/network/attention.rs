@@ -59,7 +59,7 @@ pub const BIAS_TABLE: &str = "relative_position_bias_table";
 /// Words of [`SelfAttention`].
 pub(in crate::lang) const SELF_ATTENTION: LayerKind = named(
     "self-attention",
-    "Multi-head self-attention of the pixels of C x H x W (Vaswani et al. 2017), all of them or within windows (Swin, Liu et al. 2021); the shape is unchanged. It has no normalisation and no shortcut of its own. Rows and columns that do not fill a window are zeros before `qkv`, as in torchvision.",
+    "Multi-head self-attention of the pixels of C x H x W (Vaswani et al. 2017), all of them or within windows (Swin, Liu et al. 2021); the shape is unchanged. It has no normalisation and no shortcut of its own. The map is padded with zeros to whole windows before `qkv`, as in torchvision.",
     &[
         param(
             "heads",
@@ -77,11 +77,11 @@ pub(in crate::lang) const SELF_ATTENTION: LayerKind = named(
             "shift",
             PropertyType::Whole(0, 63),
             DefaultValue::Whole(0),
-            "Rows and columns by which windows are moved, px; Swin has half a window in every other block. No effect where one window covers the map.",
+            "Offset of the windows down and to the right, px; Swin has half a window in every other block. No effect if one window covers the map.",
         ),
         param(
             "bias",
-            PropertyType::Word(&["relative", "none"]),
+            PropertyType::Word(&["none", "relative"]),
             DefaultValue::Nothing("`relative` with `window`, otherwise `none`"),
             "`relative`: a learned value per head and offset between two pixels of a window.",
         ),
@@ -99,7 +99,7 @@ pub(in crate::lang) const SELF_ATTENTION: LayerKind = named(
             return conflict("shift", "`shift` moves windows, but there is no `window`", "add `window=7`");
         }
         if window.is_some_and(|window| shift >= window) {
-            let hint = "use half a window, such as `window=7 shift=3`";
+            let hint = "use half a window or less, such as `window=7 shift=3`";
             return conflict("shift", "`shift` must be less than `window`", hint);
         }
         if window.is_none() && of.word("bias") == "relative" {
@@ -147,7 +147,8 @@ impl Operation for SelfAttention {
         found.multiply_adds = tokens
             .saturating_mul(product(&[4, channels, channels]))
             .saturating_add(tokens.saturating_mul(attended).saturating_mul(2 * channels as u64));
-        let settings = vec![self.window.unwrap_or(0) as f64, self.heads as f64];
+        let window = self.window.map(|window| [("window", window as f64), ("shift", self.shift as f64)]);
+        let settings = std::iter::once(("heads", self.heads as f64)).chain(window.into_iter().flatten()).collect();
         found.tensors = SharedTensors { weight: vec![3 * channels, channels], bias: true, settings };
         Some(input.to(TensorShape::Map { channels, height, width }))
     }

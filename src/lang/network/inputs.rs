@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Branch, Layer, NetworkSpec};
+use super::{Branch, CrossAttention, Layer, LayerPart, NetworkSpec};
 
 /// Input of a network, at which a branch can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,6 +52,10 @@ impl NetworkSpec {
     pub fn inputs(&self) -> BTreeSet<InputKind> {
         let mut found = BTreeSet::new();
         self.for_each_branch(&mut |branch| found.extend(branch.from.as_deref().and_then(InputKind::named)));
+        for_each_read(&self.layers, &mut |name| found.extend(InputKind::named(name)));
+        for output in &self.auxiliary {
+            for_each_read(&output.branch.layers, &mut |name| found.extend(InputKind::named(name)));
+        }
         found.remove(&InputKind::Patch);
         found
     }
@@ -89,6 +93,23 @@ impl NetworkSpec {
     }
 }
 
+/// Names of inputs and taps that operations in `layers` read besides their input.
+fn for_each_read(layers: &[Layer], work: &mut impl FnMut(&str)) {
+    for layer in layers {
+        match layer.part() {
+            LayerPart::One(operation) => operation.reads().into_iter().for_each(&mut *work),
+            LayerPart::Residual(body, shortcut) => {
+                for_each_read(body, work);
+                for_each_read(shortcut, work);
+            }
+            LayerPart::Parallel(_, branches) => {
+                branches.iter().for_each(|branch| for_each_read(&branch.layers, work));
+            }
+            LayerPart::Tap(_) => {}
+        }
+    }
+}
+
 fn for_each_branch(layers: &[Layer], work: &mut impl FnMut(&Branch)) {
     for layer in layers {
         match layer {
@@ -121,15 +142,20 @@ fn embeddings<'a>(layers: &'a [Layer], taps: &mut Vec<&'a str>, found: &mut BTre
                     of_branch(branch, taps, found);
                 }
             }
+            Layer::CrossAttention(CrossAttention { to, .. }) => found.extend(unknown(to, taps).map(str::to_owned)),
             _ => {}
         }
     }
 }
 
+/// The name, if it is neither that of an input of the network's own nor of a tap in reach.
+fn unknown<'a>(name: &'a str, taps: &[&str]) -> Option<&'a str> {
+    (InputKind::named(name).is_none() && !taps.contains(&name)).then_some(name)
+}
+
 /// As [`embeddings`], for a branch.
 fn of_branch<'a>(branch: &'a Branch, taps: &mut Vec<&'a str>, found: &mut BTreeSet<String>) {
-    let is_known = |name: &str| InputKind::named(name).is_some() || taps.contains(&name);
-    found.extend(branch.from.iter().filter(|from| !is_known(from)).cloned());
+    found.extend(branch.from.iter().filter_map(|from| unknown(from, taps)).map(str::to_owned));
     within(&branch.layers, taps, found);
 }
 

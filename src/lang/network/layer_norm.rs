@@ -18,7 +18,7 @@ pub struct LayerNorm {
 /// Words of [`LayerNorm`].
 pub(in crate::lang) const LAYER_NORM: LayerKind = named(
     "layer-norm",
-    "Layer normalisation over the channels of each pixel, or over all features after `flatten` and global pooling; the shape is unchanged.",
+    "Layer normalisation over the channels of each pixel, or over all features after `flatten` or global pooling; the shape is unchanged.",
     &[param("eps", PropertyType::Share, DefaultValue::Real(1e-5), "Added to the variance.")],
     |of, name| Ok(Layer::LayerNorm(LayerNorm { name, eps: of.real("eps") })),
 );
@@ -39,7 +39,7 @@ impl Operation for LayerNorm {
     fn shape(&self, input: Flow, found: &mut Findings) -> Option<Flow> {
         let (TensorShape::Map { channels: features, .. } | TensorShape::Vector { features }) = input.shape;
         found.parameters = 2 * features as u64;
-        found.tensors = SharedTensors { weight: vec![features], bias: true, settings: vec![self.eps] };
+        found.tensors = SharedTensors { weight: vec![features], bias: true, settings: vec![("eps", self.eps)] };
         Some(input)
     }
 }

@@ -7,6 +7,7 @@ mod attention_pool;
 mod auxiliary;
 mod branches;
 mod conv;
+mod cross_attention;
 mod dropout;
 mod flatten;
 mod inputs;
@@ -35,6 +36,7 @@ pub use auxiliary::Auxiliary;
 pub(in crate::lang) use branches::residual;
 pub use branches::{Branch, Join};
 pub use conv::{Conv, Linear, Projection};
+pub use cross_attention::CrossAttention;
 pub use dropout::{Dropout, StochasticDepth};
 pub use inputs::InputKind;
 pub use layer_norm::LayerNorm;
@@ -103,6 +105,8 @@ pub enum Layer {
     StochasticDepth(StochasticDepth),
     /// Multi-head self-attention.
     SelfAttention(SelfAttention),
+    /// Multi-head attention to an input or a tap.
+    CrossAttention(CrossAttention),
     /// Mean of the pixels by attention: N x C x H x W to N x C.
     AttentionPool(AttentionPool),
     /// Blocks of pixels as channels: N x C x H x W to N x (S² C) x H/S x W/S.
@@ -146,6 +150,17 @@ pub(in crate::lang) trait Operation {
     /// Names of its tensors, without the prefix.
     fn tensors(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// The input or tap that it reads besides its input.
+    fn reads(&self) -> Option<&str> {
+        None
+    }
+
+    /// As [`Operation::shape`]; `other` is what [`Operation::reads`] names, if its shape is known.
+    fn shape_with(&self, input: Flow, other: Option<Flow>, found: &mut Findings) -> Option<Flow> {
+        let _ = other;
+        self.shape(input, found)
     }
 
     /// The output for this input; [`None`] if it is unknown because of a misfit, or because it depends on the patch size.
@@ -196,6 +211,7 @@ impl Layer {
             Self::Dropout(dropout) => dropout,
             Self::StochasticDepth(depth) => depth,
             Self::SelfAttention(attention) => attention,
+            Self::CrossAttention(attention) => attention,
             Self::AttentionPool(pool) => pool,
             Self::SpaceToDepth(blocks) => blocks,
             Self::Project(project) => project,
@@ -208,7 +224,7 @@ impl Layer {
 }
 
 /// Every layer type, in the order of the manual.
-pub const KINDS: [LayerKind; 26] = [
+pub const KINDS: [LayerKind; 27] = [
     conv::CONV,
     norm::BATCH_NORM,
     layer_norm::LAYER_NORM,
@@ -228,6 +244,7 @@ pub const KINDS: [LayerKind; 26] = [
     flatten::FLATTEN,
     space_to_depth::SPACE_TO_DEPTH,
     attention::SELF_ATTENTION,
+    cross_attention::CROSS_ATTENTION,
     dropout::DROPOUT,
     dropout::STOCHASTIC_DEPTH,
     conv::PROJECT,

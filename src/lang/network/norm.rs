@@ -49,7 +49,7 @@ impl Operation for BatchNorm {
     fn shape(&self, input: Flow, found: &mut Findings) -> Option<Flow> {
         let (TensorShape::Map { channels: features, .. } | TensorShape::Vector { features }) = input.shape;
         found.parameters = 2 * features as u64;
-        let settings = vec![self.eps, self.momentum];
+        let settings = vec![("eps", self.eps), ("momentum", self.momentum)];
         found.tensors = SharedTensors { weight: vec![features], bias: true, settings };
         Some(input)
     }

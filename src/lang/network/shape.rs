@@ -67,19 +67,23 @@ pub(in crate::lang) struct SharedTensors {
     pub(in crate::lang) weight: Vec<usize>,
     /// Whether there is a bias.
     pub(in crate::lang) bias: bool,
-    /// Numbers that a normalisation has besides its tensors.
-    pub(in crate::lang) settings: Vec<f64>,
+    /// Numbers that a layer has besides its tensors, by the names of its properties.
+    pub(in crate::lang) settings: Vec<(&'static str, f64)>,
 }
 
 impl fmt::Display for SharedTensors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sides: Vec<String> = self.weight.iter().map(ToString::to_string).collect();
         write!(f, "{}", sides.join(" x "))?;
-        match self.settings.as_slice() {
-            [eps] => write!(f, " with eps={eps:?}"),
-            [eps, momentum] => write!(f, " with eps={eps:?} momentum={momentum:?}"),
-            _ => f.write_str(if self.bias { " with bias" } else { " without bias" }),
+        if self.settings.is_empty() {
+            return f.write_str(if self.bias { " with bias" } else { " without bias" });
         }
+        let text = |(name, value): &(&str, f64)| match value {
+            value if value.fract() == 0.0 => format!("{name}={value}"),
+            value => format!("{name}={value:?}"),
+        };
+        let settings: Vec<String> = self.settings.iter().map(text).collect();
+        write!(f, " with {}", settings.join(" "))
     }
 }
 

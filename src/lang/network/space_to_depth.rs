@@ -16,7 +16,7 @@ pub struct SpaceToDepth {
 /// Words of [`SpaceToDepth`].
 pub(in crate::lang) const SPACE_TO_DEPTH: LayerKind = kind(
     "space-to-depth",
-    "C x H x W to (S² C) x H/S x W/S: the pixels of each S x S block one after another, column by column, as in Swin's patch merging. Blocks that reach beyond the map are filled with zeros.",
+    "C x H x W to (S² C) x H/S x W/S, rounded up: the pixels of each S x S block one after another, column by column, as in Swin's patch merging. Blocks that reach beyond the map are filled with zeros.",
     &[param("side", PropertyType::Whole(2, 64), DefaultValue::Whole(2), "Side S of a block, px.")],
     |of, _| Ok(Layer::SpaceToDepth(SpaceToDepth { side: of.int("side") })),
 );

@@ -49,6 +49,8 @@ pub enum PropertyType {
     Flag,
     /// One of a set of words.
     Word(&'static [&'static str]),
+    /// The name of an input or a tap.
+    Point,
 }
 
 /// The value of a property that is not set.

@@ -44,10 +44,17 @@ impl<'a> ShapeWalk<'a> {
         match network.layers.last() {
             Some(Layer::Linear(Linear { out: None, .. })) => {}
             Some(_) if self.unreadable.contains(&starts) => {}
-            Some(Layer::Sigmoid) => {
-                let message = "the network ends in `sigmoid`, not in logits".to_owned();
-                let hint = "remove it: losses, thresholds and scores use logits".to_owned();
-                self.misfits.push(Misfit { layer: starts, message, hint });
+            Some(last) if ends_behind_logits(&network.layers) => {
+                let name = match last.part() {
+                    LayerPart::One(operation) => operation.words().name,
+                    _ => "residual",
+                };
+                let message = format!("the network ends in `{name}`, not in logits");
+                let hint = match last {
+                    Layer::Sigmoid => "remove it: losses, thresholds and scores use logits",
+                    _ => "remove it, or put it before the last `linear`",
+                };
+                self.misfits.push(Misfit { layer: starts, message, hint: hint.to_owned() });
             }
             Some(_) => {
                 let gives = flow.map_or("other features".to_owned(), |flow| flow.shape.to_string());
@@ -179,7 +186,11 @@ impl<'a> ShapeWalk<'a> {
         let title = if name.is_empty() { format!("`{kind}`") } else { format!("`{kind} {name}`") };
         let (misfits, tensors) = (Vec::new(), SharedTensors::default());
         let mut found = Findings { title, classes: self.classes, parameters: 0, multiply_adds: 0, tensors, misfits };
-        let gives = operation.shape(input, &mut found);
+        let other = operation.reads().and_then(|from| {
+            from.clone_into(&mut self.rows[at].point);
+            self.start(at, from)
+        });
+        let gives = operation.shape_with(input, other, &mut found);
         self.shared(name, &mut found);
         let row = &mut self.rows[at];
         (row.parameters, row.multiply_adds) = (found.parameters, found.multiply_adds);
@@ -275,4 +286,24 @@ impl<'a> ShapeWalk<'a> {
         }
         (fits && ends.iter().all(|(_, end)| end.is_some())).then_some(sum)
     }
+}
+
+/// Whether the last layer keeps the shape and the one before gives logits.
+fn ends_behind_logits(layers: &[Layer]) -> bool {
+    let [.., before, last] = layers else { return false };
+    let keeps_the_shape = matches!(
+        last,
+        Layer::Relu
+            | Layer::Relu6
+            | Layer::Gelu
+            | Layer::Silu
+            | Layer::Tanh
+            | Layer::Sigmoid
+            | Layer::L2Norm
+            | Layer::BatchNorm(_)
+            | Layer::LayerNorm(_)
+            | Layer::Dropout(_)
+            | Layer::StochasticDepth(_)
+    );
+    keeps_the_shape && matches!(before, Layer::Linear(Linear { out: None, .. }))
 }

@@ -15,6 +15,10 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
     let node = nodes.iter().find(|node| node.name.span.start == top.start);
     let blocks: Vec<&Node> = node.map(|node| named(node, "block").collect()).unwrap_or_default();
     let kind = |name: &str| KINDS.iter().find(|kind| kind.name == name);
+    let is_point = |layer: &str, key: &str| {
+        let param = kind(layer).and_then(|kind| kind.params.iter().find(|param| param.name == key));
+        param.is_some_and(|param| param.ty == PropertyType::Point)
+    };
     let block = blocks.iter().find(|block| block.span.start < at && at <= block.span.end);
     let statement = cursor.statement.name.as_str();
     let inner = |name: &str| view.index.networks(view.file()).get(name).copied().filter(|_| kind(name).is_none());
@@ -114,7 +118,7 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                 properties(&[("to", "The tap up to which the network is used.")]).into_iter().chain(params).collect()
             }
         },
-        Spot::Value(key) if statement == "branch" && key == "from" => {
+        Spot::Value(key) if statement == "branch" && key == "from" || is_point(statement, key) => {
             let taps = node.map(|node| taps(node)).unwrap_or_default();
             let taps = taps.into_iter().map(|name| CompletionCandidate::new(name, CompletionItemKind::Variable, "tap"));
             let patch = CompletionCandidate::new(InputKind::Patch.name(), CompletionItemKind::EnumMember, "input");

@@ -64,6 +64,8 @@ pub(crate) const TOKENS: &str = r"network tokens {
     sigmoid
     space-to-depth side=3
     self-attention all heads=5 names=vit
+    residual { body { cross-attention look to=early heads=9 }; shortcut { } }
+    cross-attention wide-look to=patch heads=4 width=20
     parallel join=concat {
         branch { global-avg-pool }
         branch a from=early { attention-pool pool hidden=6 }

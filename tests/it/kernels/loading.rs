@@ -290,7 +290,7 @@ fn a_table_of_other_windows_and_names_of_timm_are_said() {
     let report = own.load(&of(network(7, "features.1.0").tensors()), Missing::Error).unwrap();
     assert!(report.missing.is_empty() && report.unexpected.is_empty(), "{report:?}");
     let error = own.load(&of(network(12, "features.1.0").tensors()), Missing::Initialise).err().unwrap();
-    let told = "`features.1.0.attn.relative_position_bias_table` is 529 x 3 (windows of 12 px) in the file and 169 x 3 (windows of 7 px) in the network";
+    let told = "`features.1.0.attn.relative_position_bias_table` is 529 x 3 (3 heads, windows of 12 px) in the file and 169 x 3 (3 heads, windows of 7 px) in the network";
     assert!(error.to_string().contains(told), "{error}");
     let mut timm = network(7, "layers.0.blocks.0").tensors();
     // One name is the same in both.

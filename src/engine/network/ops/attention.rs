@@ -8,7 +8,9 @@ use super::super::program::{Extent, Program, wrong};
 use super::super::tape::OnTape;
 use super::super::{Parameter, ParameterRole};
 use super::{Kernels, LayerResult, Op, Operation, ReadBack, conv};
-use crate::engine::kernels::attention::{APART, Attention, AttentionShape, AttentionSums};
+use crate::engine::kernels::attention::{
+    APART, Attention, AttentionShape, AttentionSums, Projected, ProjectedGradients,
+};
 use crate::lang::network;
 use crate::lang::network::attention::{BIAS_TABLE, table_rows};
 
@@ -121,7 +123,7 @@ impl Kernels for SelfAttention {
         let model = of.inputs.model;
         let table = self.table.map(|table| model.parameter(table));
         let attention = Attention::new(self.shape(of.inputs.from()), model.parameter(self.outside), table);
-        save(attention.forward(of.inputs.x(), y))
+        save(attention.forward(Projected::joint(of.inputs.x(), of.inputs.to().channels), y))
     }
 
     fn backward(&self, of: &mut Backward, dy: Vec<f32>) {
@@ -130,7 +132,8 @@ impl Kernels for SelfAttention {
         let shape = self.shape(of.from());
         let attention = Attention::new(shape, of.model.parameter(self.outside), table);
         let mut dx = of.fresh(of.step.input);
-        let gradients = attention.backward(of.x(), sums, &dy, &mut dx);
+        let x = Projected::joint(of.x(), shape.channels);
+        let gradients = attention.backward(x, sums, &dy, ProjectedGradients::Joint(&mut dx));
         if let Some(table) = self.table {
             of.parameter(table, |gradient| gradient.copy_from_slice(&gradients.table));
         }

@@ -9,6 +9,7 @@ mod attention_pool;
 mod concat;
 mod conv;
 mod crop;
+mod cross_attention;
 mod dropout;
 mod flatten;
 mod l2_norm;
@@ -190,6 +191,7 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::Dropout(layer) => dropout::dropout(layer, compiler, input),
         Layer::StochasticDepth(layer) => stochastic_depth::stochastic_depth(layer, compiler, input),
         Layer::SelfAttention(layer) => attention::self_attention(layer, compiler, input),
+        Layer::CrossAttention(layer) => cross_attention::cross_attention(layer, compiler, input),
         Layer::AttentionPool(layer) => attention_pool::attention_pool(layer, compiler, input),
         Layer::SpaceToDepth(layer) => space_to_depth::space_to_depth(layer, compiler, input),
         Layer::Project(layer) => conv::project(layer, compiler, input),
@@ -229,6 +231,7 @@ fn have_launches(layers: &[Layer]) -> bool {
         Layer::LayerNorm(_)
         | Layer::L2Norm
         | Layer::SelfAttention(_)
+        | Layer::CrossAttention(_)
         | Layer::AttentionPool(_)
         | Layer::SpaceToDepth(_)
         | Layer::StochasticDepth(_) => false,
