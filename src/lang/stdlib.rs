@@ -17,6 +17,7 @@ macro_rules! modules {
 }
 
 modules![
+    "networks/convnext-t",
     "networks/efficientnet-lite0",
     "networks/resnet18",
     "networks/resnet34",

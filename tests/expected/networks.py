@@ -82,6 +82,13 @@ def swin_t(classes):
     )
 
 
+def convnext_t(classes):
+    """torchvision's `convnext_tiny` without stochastic depth."""
+    convnext = torchvision.models.convnext
+    settings = [(96, 192, 3), (192, 384, 3), (384, 768, 9), (768, None, 3)]
+    return convnext.ConvNeXt([convnext.CNBlockConfig(*one) for one in settings], num_classes=classes)
+
+
 def numbers(tensor):
     return [float(f"{value:.9g}") for value in tensor.detach().flatten().tolist()]
 
@@ -121,6 +128,7 @@ found = {
     "efficientnet-lite0": expected(timm.create_model("efficientnet_lite0", num_classes=4), 64),
     # Sides of 20, 10, 5 and 3 pixels: windows that are padded and move, and one that covers the map. Without stochastic depth.
     "swin-t": expected(swin_t(4), 80),
+    "convnext-t": expected(convnext_t(4), 96),
     "every": expected(Every(4), 22, 5),
 }
 # Gradients of a few tensors at both ends and in between; the layer tests cover all of them.

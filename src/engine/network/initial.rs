@@ -37,6 +37,8 @@ fn values(parameter: &Parameter, before: Option<&Parameter>, streams: &Streams) 
     match (parameter.role, parameter.shape.as_slice()) {
         (ParameterRole::Gamma, _) => vec![1.0; count],
         (ParameterRole::Beta, _) => vec![0.0; count],
+        // torchvision's ConvNeXt.
+        (ParameterRole::LayerScale, _) => vec![1e-6; count],
         // torchvision's Swin.
         (ParameterRole::Table, _) => (0..count).map(|_| (0.02 * stream.normal()) as f32).collect(),
         // torch.nn.Linear: kaiming_uniform_ with a = sqrt(5), which is uniform within 1/sqrt(in).

@@ -102,6 +102,8 @@ pub enum ParameterRole {
     Beta,
     /// Relative bias of an attention.
     Table,
+    /// Factors of a channel scale.
+    LayerScale,
 }
 
 impl Network {

@@ -24,6 +24,7 @@ pub(in crate::lang) fn meant(name: &str) -> Option<String> {
             "`residual` contains `body` and `shortcut`, `parallel` contains `branch`es; an empty one is the identity"
         }
         "sequential" => "write layers one after another; `block NAME { … }` names a reusable part",
+        "layerscale" => "write `channel-scale NAME`",
         "softmax" => "remove it: losses, thresholds and scores use logits",
         "leakyrelu" | "prelu" | "elu" | "selu" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
             "available activations: `relu`, `relu6`, `gelu`, `silu`, `tanh` and `sigmoid`"

@@ -6,6 +6,7 @@ pub mod attention;
 mod attention_pool;
 mod auxiliary;
 mod branches;
+mod channel_scale;
 mod conv;
 mod cross_attention;
 mod dropout;
@@ -35,6 +36,7 @@ pub use attention_pool::AttentionPool;
 pub use auxiliary::Auxiliary;
 pub(in crate::lang) use branches::residual;
 pub use branches::{Branch, Join};
+pub use channel_scale::ChannelScale;
 pub use conv::{Conv, Linear, Projection};
 pub use cross_attention::CrossAttention;
 pub use dropout::{Dropout, StochasticDepth};
@@ -105,6 +107,8 @@ pub enum Layer {
     StochasticDepth(StochasticDepth),
     /// Multi-head self-attention.
     SelfAttention(SelfAttention),
+    /// Multiplication of each channel by a learned factor.
+    ChannelScale(ChannelScale),
     /// Multi-head attention to an input or a tap.
     CrossAttention(CrossAttention),
     /// Mean of the pixels by attention: N x C x H x W to N x C.
@@ -147,7 +151,7 @@ pub(in crate::lang) trait Operation {
         ""
     }
 
-    /// Names of its tensors, without the prefix.
+    /// Names of its tensors, without the prefix; empty for one that has the name of the layer.
     fn tensors(&self) -> &'static [&'static str] {
         &[]
     }
@@ -211,6 +215,7 @@ impl Layer {
             Self::Dropout(dropout) => dropout,
             Self::StochasticDepth(depth) => depth,
             Self::SelfAttention(attention) => attention,
+            Self::ChannelScale(scale) => scale,
             Self::CrossAttention(attention) => attention,
             Self::AttentionPool(pool) => pool,
             Self::SpaceToDepth(blocks) => blocks,
@@ -224,10 +229,11 @@ impl Layer {
 }
 
 /// Every layer type, in the order of the manual.
-pub const KINDS: [LayerKind; 27] = [
+pub const KINDS: [LayerKind; 28] = [
     conv::CONV,
     norm::BATCH_NORM,
     layer_norm::LAYER_NORM,
+    channel_scale::CHANNEL_SCALE,
     activation::RELU,
     activation::RELU6,
     activation::GELU,
@@ -288,7 +294,8 @@ impl NetworkSpec {
             match layer.part() {
                 LayerPart::One(operation) => {
                     let name = operation.name();
-                    let names = operation.tensors().iter().map(|end| format!("{name}.{end}"));
+                    let full = |end: &&str| if end.is_empty() { name.to_owned() } else { format!("{name}.{end}") };
+                    let names = operation.tensors().iter().map(full);
                     all.extend(names.filter(|name| seen.insert(name.clone())));
                 }
                 LayerPart::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),

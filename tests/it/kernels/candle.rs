@@ -56,7 +56,7 @@ pub(crate) const TOKENS: &str = r"network tokens {
     layer-norm first
     tap early
     residual { body { layer-norm norm1; self-attention attn heads=3 window=4 shift=2; stochastic-depth share=0.3 } }
-    residual { body { layer-norm norm2 eps=1e-3; project mlp.0 out=24; gelu; project mlp.3 out=12 bias=#false } }
+    residual { body { layer-norm norm2 eps=1e-3; project mlp.0 out=24; gelu; project mlp.3 out=12 bias=#false; channel-scale gamma } }
     space-to-depth
     project reduction out=10 bias=#false
     tanh

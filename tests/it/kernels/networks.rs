@@ -214,9 +214,9 @@ fn efficientnet_lite0_of_the_standard_library_matches_timm() {
     compare("efficientnet-lite0", &builtin_network("efficientnet-lite0").unwrap(), Some((1e-4, 1e-3)));
 }
 
-/// Swin-T without stochastic depth: its masks differ from `PyTorch`'s.
-pub(crate) fn swin() -> NetworkSpec {
-    let mut spec = builtin_network("swin-t").unwrap();
+/// Network of the standard library without stochastic depth: its masks differ from `PyTorch`'s.
+fn always_whole(name: &str) -> NetworkSpec {
+    let mut spec = builtin_network(name).unwrap();
     for layer in &mut spec.layers {
         if let Layer::Residual { body, .. } = layer {
             body.retain(|layer| !matches!(layer, Layer::StochasticDepth(_)));
@@ -227,7 +227,12 @@ pub(crate) fn swin() -> NetworkSpec {
 
 #[test]
 fn swin_t_of_the_standard_library_matches_torchvision() {
-    compare("swin-t", &swin(), Some((1e-4, 1e-4)));
+    compare("swin-t", &always_whole("swin-t"), Some((1e-4, 1e-4)));
+}
+
+#[test]
+fn convnext_t_of_the_standard_library_matches_torchvision() {
+    compare("convnext-t", &always_whole("convnext-t"), Some((1e-4, 1e-4)));
 }
 
 #[test]

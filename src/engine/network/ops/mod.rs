@@ -6,6 +6,7 @@ mod activation;
 mod add;
 mod attention;
 mod attention_pool;
+mod channel_scale;
 mod concat;
 mod conv;
 mod crop;
@@ -191,6 +192,7 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::Dropout(layer) => dropout::dropout(layer, compiler, input),
         Layer::StochasticDepth(layer) => stochastic_depth::stochastic_depth(layer, compiler, input),
         Layer::SelfAttention(layer) => attention::self_attention(layer, compiler, input),
+        Layer::ChannelScale(layer) => channel_scale::channel_scale(layer, compiler, input),
         Layer::CrossAttention(layer) => cross_attention::cross_attention(layer, compiler, input),
         Layer::AttentionPool(layer) => attention_pool::attention_pool(layer, compiler, input),
         Layer::SpaceToDepth(layer) => space_to_depth::space_to_depth(layer, compiler, input),
@@ -231,6 +233,7 @@ fn have_launches(layers: &[Layer]) -> bool {
         Layer::LayerNorm(_)
         | Layer::L2Norm
         | Layer::SelfAttention(_)
+        | Layer::ChannelScale(_)
         | Layer::CrossAttention(_)
         | Layer::AttentionPool(_)
         | Layer::SpaceToDepth(_)
