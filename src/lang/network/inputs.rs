@@ -103,7 +103,9 @@ fn for_each_read(layers: &[Layer], work: &mut impl FnMut(&str)) {
                 for_each_read(shortcut, work);
             }
             LayerPart::Parallel(_, branches) => {
-                branches.iter().for_each(|branch| for_each_read(&branch.layers, work));
+                for branch in branches {
+                    for_each_read(&branch.layers, work);
+                }
             }
             LayerPart::Tap(_) => {}
         }
