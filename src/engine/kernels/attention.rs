@@ -2,7 +2,7 @@
 //! 2021). Knows no network.
 //!
 //! Each head of a window is one unit of work. It reads rows of queries in blocks, so that its memory grows with the pixels of a window and
-//! not with their square. The backward pass computes the attention again from two numbers per query.
+//! not with their square; only a relative bias needs that. The backward pass computes the attention again from two numbers per query.
 
 use rayon::prelude::*;
 
@@ -365,25 +365,30 @@ impl<'a> Attention<'a> {
             for value in &mut of_query {
                 *value *= scale;
             }
-            self.write(unit, [first, 0], &of_query[..count * width], dx[0], of_outside);
+            self.write(unit, [first, 0], &of_query[..count * width], (&x[0], dx[0]), of_outside);
         }
-        self.write(unit, [0, 1], &of_key, dx[1], of_outside);
-        self.write(unit, [0, 2], &of_value, dx[2], of_outside);
+        self.write(unit, [0, 1], &of_key, (&x[1], dx[1]), of_outside);
+        self.write(unit, [0, 2], &of_value, (&x[2], dx[2]), of_outside);
     }
 
-    /// Writes rows of a head into the queries (0), keys (1) or values (2) of the pixels from `first` on; adds those beyond the map to
-    /// `of_outside`.
-    fn write(&self, unit: usize, [first, kind]: [usize; 2], rows: &[f32], dx: SharedBuffer, of_outside: &mut [f32]) {
-        let (depth, channels) = (self.shape.depth(), self.shape.channels);
-        let (stride, skipped) =
-            if self.shape.other.is_some() { (channels, 0) } else { (3 * channels, kind * channels) };
+    /// Writes rows of a head into the queries (0), keys (1) or values (2) of the pixels from `first` on, laid out as `x` is; adds those
+    /// beyond the map to `of_outside`.
+    fn write(
+        &self,
+        unit: usize,
+        [first, kind]: [usize; 2],
+        rows: &[f32],
+        (x, dx): (&Projected, SharedBuffer),
+        of_outside: &mut [f32],
+    ) {
+        let depth = self.shape.depth();
         for (at, row) in rows.chunks_exact(depth.next_multiple_of(COLUMNS)).enumerate() {
             let Some(pixel) = self.pixel_of(unit, first + at, kind) else {
                 let sums = &mut of_outside[kind * depth..][..depth];
                 sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 continue;
             };
-            let start = self.start(unit, pixel, kind, stride) + skipped;
+            let start = self.start(unit, pixel, kind, x.stride) + x.first;
             // SAFETY: each pixel and head belongs to one unit only.
             #[expect(unsafe_code, reason = "heads of a pixel are written by several threads")]
             unsafe { dx.part(start, depth) }.copy_from_slice(&row[..depth]);
@@ -435,9 +440,7 @@ impl<'a> Attention<'a> {
 
     /// Start of the output of a pixel of a unit.
     fn output(&self, unit: usize, pixel: usize) -> usize {
-        let AttentionShape { map: [height, width], channels, .. } = self.shape;
-        let [image, _, head] = self.place(unit);
-        (image * height * width + pixel) * channels + head * self.shape.depth()
+        self.start(unit, pixel, 0, self.shape.channels)
     }
 }
 

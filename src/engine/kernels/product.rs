@@ -30,7 +30,7 @@ impl RightFactor {
         Self { values: vec![0.0; panels * depth * COLUMNS], depth, panels }
     }
 
-    /// Sets the value at a row and a column.
+    /// Place of the value at a row and a column.
     fn place(&self, row: usize, column: usize) -> usize {
         (column / COLUMNS * self.depth + row) * COLUMNS + column % COLUMNS
     }

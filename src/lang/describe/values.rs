@@ -89,9 +89,6 @@ impl<'a> NetworkReader<'a> {
     }
 
     fn property(&mut self, entry: &NodeEntry, param: &LayerParam, scope: &LayerScope) -> Option<Scalar> {
-        if param.ty == PropertyType::Point {
-            return self.source(entry, param.name, scope).map(Scalar::Text);
-        }
         let value = self.scalar(entry, scope)?;
         let name = param.name;
         let (code, message, hint) = match (param.ty, &value) {
@@ -124,8 +121,7 @@ impl<'a> NetworkReader<'a> {
                 let meant = if value == Scalar::Int(1) { "#true" } else { "#false" };
                 ("wrong-kind", format!("`{name}` must be `#true` or `#false`"), format!("write `{name}={meant}`"))
             }
-            // Handled above.
-            (PropertyType::Point, _) => return None,
+            (PropertyType::Point, _) => return self.source(entry, name, scope).map(Scalar::Text),
             (PropertyType::Word(words), _) => {
                 let hint = format!("write `{name}={}`", words.first().unwrap_or(&"…"));
                 ("wrong-kind", format!("`{name}` must be {}", near::one_of(words.iter().copied())), hint)

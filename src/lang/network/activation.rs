@@ -33,7 +33,7 @@ pub(in crate::lang) const SIGMOID: LayerKind =
 /// Words of [`Layer::L2Norm`].
 pub(in crate::lang) const L2_NORM: LayerKind = kind(
     "l2-norm",
-    "Divides the channels of each pixel, or all features, by their Euclidean norm (by 1e-12 if it is smaller). candle computes it, which is slower than the other activations; macula's own GPU kernels cannot.",
+    "Divides the channels of each pixel, or all features, by their Euclidean norm (by 1e-12 if it is smaller). candle computes it: there are no kernels for it.",
     &[],
     |_, _| Ok(Layer::L2Norm),
 );

@@ -52,9 +52,10 @@ impl NetworkSpec {
     pub fn inputs(&self) -> BTreeSet<InputKind> {
         let mut found = BTreeSet::new();
         self.for_each_branch(&mut |branch| found.extend(branch.from.as_deref().and_then(InputKind::named)));
-        for_each_read(&self.layers, &mut |name| found.extend(InputKind::named(name)));
-        for output in &self.auxiliary {
-            for_each_read(&output.branch.layers, &mut |name| found.extend(InputKind::named(name)));
+        for layer in self.single_layers() {
+            if let LayerPart::One(operation) = layer.part() {
+                found.extend(operation.reads().and_then(InputKind::named));
+            }
         }
         found.remove(&InputKind::Patch);
         found
@@ -89,25 +90,6 @@ impl NetworkSpec {
         for output in &self.auxiliary {
             work(&output.branch);
             for_each_branch(&output.branch.layers, work);
-        }
-    }
-}
-
-/// Names of inputs and taps that operations in `layers` read besides their input.
-fn for_each_read(layers: &[Layer], work: &mut impl FnMut(&str)) {
-    for layer in layers {
-        match layer.part() {
-            LayerPart::One(operation) => operation.reads().into_iter().for_each(&mut *work),
-            LayerPart::Residual(body, shortcut) => {
-                for_each_read(body, work);
-                for_each_read(shortcut, work);
-            }
-            LayerPart::Parallel(_, branches) => {
-                for branch in branches {
-                    for_each_read(&branch.layers, work);
-                }
-            }
-            LayerPart::Tap(_) => {}
         }
     }
 }

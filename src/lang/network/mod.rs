@@ -288,38 +288,32 @@ impl NetworkSpec {
     pub fn tensors(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         let mut seen = BTreeSet::new();
-        let auxiliary = self.auxiliary.iter().rev().flat_map(|output| output.branch.layers.iter().rev());
-        let mut waiting: Vec<&Layer> = auxiliary.chain(self.layers.iter().rev()).collect();
-        while let Some(layer) = waiting.pop() {
-            match layer.part() {
-                LayerPart::One(operation) => {
-                    let name = operation.name();
-                    let full = |end: &&str| if end.is_empty() { name.to_owned() } else { format!("{name}.{end}") };
-                    let names = operation.tensors().iter().map(full);
-                    all.extend(names.filter(|name| seen.insert(name.clone())));
-                }
-                LayerPart::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),
-                LayerPart::Parallel(_, branches) => {
-                    waiting.extend(branches.iter().rev().flat_map(|branch| branch.layers.iter().rev()));
-                }
-                LayerPart::Tap(_) => {}
-            }
+        for layer in self.single_layers() {
+            let LayerPart::One(operation) = layer.part() else { continue };
+            let name = operation.name();
+            let full = |end: &&str| if end.is_empty() { name.to_owned() } else { format!("{name}.{end}") };
+            let names = operation.tensors().iter().map(full);
+            all.extend(names.filter(|name| seen.insert(name.clone())));
         }
         all
     }
 
-    fn has_layer_norm(&self) -> bool {
-        let mut waiting: Vec<&Layer> =
-            self.layers.iter().chain(self.auxiliary.iter().flat_map(|output| &output.branch.layers)).collect();
+    /// All layers that contain no others, in order; those of the auxiliary outputs last.
+    #[must_use]
+    pub fn single_layers(&self) -> Vec<&Layer> {
+        let mut all = Vec::new();
+        let auxiliary = self.auxiliary.iter().rev().flat_map(|output| output.branch.layers.iter().rev());
+        let mut waiting: Vec<&Layer> = auxiliary.chain(self.layers.iter().rev()).collect();
         while let Some(layer) = waiting.pop() {
             match layer.part() {
-                LayerPart::One(_) if matches!(layer, Layer::LayerNorm(_)) => return true,
-                LayerPart::Residual(body, shortcut) => waiting.extend(body.iter().chain(shortcut)),
-                LayerPart::Parallel(_, branches) => waiting.extend(branches.iter().flat_map(|branch| &branch.layers)),
-                LayerPart::One(_) | LayerPart::Tap(_) => {}
+                LayerPart::One(_) | LayerPart::Tap(_) => all.push(layer),
+                LayerPart::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),
+                LayerPart::Parallel(_, branches) => {
+                    waiting.extend(branches.iter().rev().flat_map(|branch| branch.layers.iter().rev()));
+                }
             }
         }
-        false
+        all
     }
 
     /// Digest of what it computes: its layers with their tensor names, and how it finds pretrained ones; not its own name.
@@ -332,7 +326,7 @@ impl NetworkSpec {
         let mut hasher = Hasher::new("macula network 1");
         hasher.text(&text);
         // Layer norms were computed by candle once, whose sums have another order.
-        if self.has_layer_norm() {
+        if self.single_layers().into_iter().any(|layer| matches!(layer, Layer::LayerNorm(_))) {
             hasher.text("layer norm 2");
         }
         self.prefixes.iter().for_each(|prefix| _ = hasher.text(prefix));

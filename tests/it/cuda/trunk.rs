@@ -29,8 +29,9 @@ pub(crate) const OTHERS: &str = r"network others {
     residual { body { conv d out=10 kernel=1; batch-norm e }; shortcut { conv f out=10 kernel=1; batch-norm g } }
     dropout share=0.25
     parallel join=concat {
-        branch a { global-max-pool }
+        branch a { global-max-pool; tanh }
         branch b { global-avg-pool; gelu }
+        branch c { global-avg-pool; sigmoid }
     }
     flatten
     linear hidden out=70

@@ -27,12 +27,10 @@ struct Dropout {
     share: f64,
 }
 
-impl Dropout {
-    /// 0 for a fraction `share`, and the scale that preserves the mean for the rest.
-    fn draw(&self, count: usize, stream: &mut Stream) -> Vec<f32> {
-        let scale = (1.0 / (1.0 - self.share)) as f32;
-        (0..count).map(|_| if stream.chance(self.share) { 0.0 } else { scale }).collect()
-    }
+/// 0 for a fraction `share`, and the scale that preserves the mean for the rest.
+pub(super) fn factors(share: f64, count: usize, stream: &mut Stream) -> Vec<f32> {
+    let scale = (1.0 / (1.0 - share)) as f32;
+    (0..count).map(|_| if stream.chance(share) { 0.0 } else { scale }).collect()
 }
 
 impl Operation for Dropout {
@@ -48,7 +46,7 @@ impl Operation for Dropout {
         let TapeMode::Training(training) = &mut of.mode else { return Ok(x.clone()) };
         // The stream is drawn in the order of the kernels, N x H x W x C.
         let (images, channels, height, width) = x.dims4()?;
-        let mask = self.draw(x.elem_count(), &mut training.dropout);
+        let mask = factors(self.share, x.elem_count(), &mut training.dropout);
         x * of.constant(mask, &[images, height, width, channels])?.permute((0, 3, 1, 2))?
     }
 
@@ -65,7 +63,7 @@ impl Kernels for Dropout {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         y.copy_from_slice(of.inputs.x());
         let PassMode::Training(training) = &mut of.mode else { return None };
-        let mask = self.draw(y.len(), &mut training.dropout);
+        let mask = factors(self.share, y.len(), &mut training.dropout);
         y.iter_mut().zip(&mask).for_each(|(y, mask)| *y *= mask);
         save(mask)
     }
@@ -94,6 +92,6 @@ impl Launches for Dropout {
     }
 
     fn mask(&self, count: usize, stream: &mut Stream) -> Option<Vec<f32>> {
-        Some(self.draw(count, stream))
+        Some(factors(self.share, count, stream))
     }
 }

@@ -225,21 +225,17 @@ pub(super) fn compile_inputs(
 
 /// Whether all operations of a network have launches on a GPU.
 pub(super) fn all_have_launches(spec: &NetworkSpec) -> bool {
-    have_launches(&spec.layers) && spec.auxiliary.iter().all(|output| have_launches(&output.branch.layers))
-}
-
-fn have_launches(layers: &[Layer]) -> bool {
-    layers.iter().all(|layer| match layer {
-        Layer::LayerNorm(_)
-        | Layer::L2Norm
-        | Layer::SelfAttention(_)
-        | Layer::ChannelScale(_)
-        | Layer::CrossAttention(_)
-        | Layer::AttentionPool(_)
-        | Layer::SpaceToDepth(_)
-        | Layer::StochasticDepth(_) => false,
-        Layer::Residual { body, shortcut } => have_launches(body) && have_launches(shortcut),
-        Layer::Parallel { branches, .. } => branches.iter().all(|branch| have_launches(&branch.layers)),
-        _ => true,
+    !spec.single_layers().into_iter().any(|layer| {
+        matches!(
+            layer,
+            Layer::LayerNorm(_)
+                | Layer::L2Norm
+                | Layer::SelfAttention(_)
+                | Layer::ChannelScale(_)
+                | Layer::CrossAttention(_)
+                | Layer::AttentionPool(_)
+                | Layer::SpaceToDepth(_)
+                | Layer::StochasticDepth(_)
+        )
     })
 }

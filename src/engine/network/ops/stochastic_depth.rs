@@ -7,8 +7,7 @@ use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, PassMode, Saved, save};
 use super::super::program::{Extent, wrong};
 use super::super::tape::{OnTape, TapeMode};
-use super::{Kernels, LayerResult, Op, Operation};
-use crate::base::random::Stream;
+use super::{Kernels, LayerResult, Op, Operation, dropout};
 use crate::lang::network;
 
 pub(super) fn stochastic_depth(
@@ -30,14 +29,6 @@ pub(super) fn stochastic_depth(
 #[derive(Debug)]
 struct StochasticDepth {
     share: f64,
-}
-
-impl StochasticDepth {
-    /// 0 for a fraction `share` of the images, and the scale that preserves the mean for the others.
-    fn draw(&self, images: usize, stream: &mut Stream) -> Vec<f32> {
-        let scale = (1.0 / (1.0 - self.share)) as f32;
-        (0..images).map(|_| if stream.chance(self.share) { 0.0 } else { scale }).collect()
-    }
 }
 
 /// Multiplies the values of each image by its factor.
@@ -62,7 +53,7 @@ impl Operation for StochasticDepth {
     fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         let TapeMode::Training(training) = &mut of.mode else { return Ok(x.clone()) };
         let images = x.dim(0)?;
-        let factors = self.draw(images, &mut training.dropout);
+        let factors = dropout::factors(self.share, images, &mut training.dropout);
         x.broadcast_mul(&of.constant(factors, &[images, 1, 1, 1])?)
     }
 
@@ -78,7 +69,7 @@ impl Kernels for StochasticDepth {
             y.copy_from_slice(x);
             return None;
         };
-        let factors = self.draw(y.len() / image, &mut training.dropout);
+        let factors = dropout::factors(self.share, y.len() / image, &mut training.dropout);
         y.par_chunks_exact_mut(image).zip(x.par_chunks_exact(image)).zip(&factors).for_each(|((y, x), factor)| {
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x * factor);
         });
