@@ -30,8 +30,9 @@ class Between:
 
             def hand_on(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                between.wait()
                 status, headers, answer = between.refusal() or self.asked(body)
+                # The answer waits, not the request: what all are to find missing must be looked up before one of them writes it.
+                between.wait()
                 split = urllib.parse.urlsplit(self.path)
                 request = Request(self.command, urllib.parse.unquote(split.path), split.query, status, dict(self.headers))
                 with between.lock:
@@ -69,7 +70,7 @@ class Between:
             self.waiting -= 1
 
     def until_waiting(self, count: int):
-        """Waits until this many requests are pending."""
+        """Waits until this many answers are pending."""
         end = time.monotonic() + 120
         while self.waiting < count:
             assert time.monotonic() < end, f"{self.waiting} ask, not {count}"
