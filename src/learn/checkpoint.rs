@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::fit::metrics::EpochMetrics;
 use super::objective::{Targets, of_label};
 use crate::base::{Digest, disk};
 use crate::data::patches::Label;
@@ -20,11 +20,11 @@ use crate::store::StoreError;
 /// File name of a checkpoint.
 pub const FILE: &str = "checkpoint.bin";
 
-/// Position in a fit. Random streams are counter-based: epoch and batch determine them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Checkpoint {
+/// Position in a fit, with metrics `E` of each epoch. Random streams are counter-based: epoch and batch determine them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint<E> {
     /// Position, and metrics so far.
-    pub state: FitState,
+    pub state: FitState<E>,
     /// All parameters.
     pub flat: Vec<f32>,
     /// Running statistics of batch norms.
@@ -46,8 +46,8 @@ pub struct Checkpoint {
 }
 
 /// State of a fit, except for its vectors.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct FitState {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitState<E> {
     /// Current epoch, from 1.
     pub epoch: u64,
     /// Batches of it that are finished.
@@ -55,7 +55,7 @@ pub struct FitState {
     /// Optimizer steps.
     pub steps: u64,
     /// Metrics of the finished epochs.
-    pub epochs: Vec<EpochMetrics>,
+    pub epochs: Vec<E>,
     /// Best epoch so far.
     pub best: Option<u64>,
     /// Its value of the selection metric, negated if lower is better.
@@ -68,7 +68,16 @@ pub struct FitState {
     pub targets: BTreeSet<String>,
 }
 
-impl Checkpoint {
+impl<E> FitState<E> {
+    /// State before the first step.
+    #[must_use]
+    pub const fn new() -> Self {
+        let targets = BTreeSet::new();
+        Self { epoch: 1, batches: 0, steps: 0, epochs: Vec::new(), best: None, best_figure: None, batch: None, targets }
+    }
+}
+
+impl<E: Serialize> Checkpoint<E> {
     /// Writes the checkpoint into `folder`, replacing the previous one.
     ///
     /// # Errors
@@ -90,6 +99,25 @@ impl Checkpoint {
         Ok(())
     }
 
+    fn vectors(&self) -> Vec<(&'static str, &[f32])> {
+        let mut all: Vec<(&'static str, &[f32])> = vec![
+            ("flat", &self.flat),
+            ("running", &self.running),
+            ("first", &self.first),
+            ("second", &self.second),
+            ("best_flat", &self.best_flat),
+            ("best_running", &self.best_running),
+            ("logits", &self.outputs),
+            ("targets", self.targets.parts().0),
+        ];
+        if let Some((flat, running)) = &self.average {
+            all.extend([("average_flat", flat.as_slice()), ("average_running", running.as_slice())]);
+        }
+        all
+    }
+}
+
+impl<E: DeserializeOwned> Checkpoint<E> {
     /// Checkpoint in `folder`; [`None`] if it is missing or damaged.
     #[must_use]
     pub fn read(folder: &Path) -> Option<Self> {
@@ -120,23 +148,6 @@ impl Checkpoint {
             outputs: singles("logits")?,
             targets: singles("targets").and_then(targets).or_else(|| labels(&tensors))?,
         })
-    }
-
-    fn vectors(&self) -> Vec<(&'static str, &[f32])> {
-        let mut all: Vec<(&'static str, &[f32])> = vec![
-            ("flat", &self.flat),
-            ("running", &self.running),
-            ("first", &self.first),
-            ("second", &self.second),
-            ("best_flat", &self.best_flat),
-            ("best_running", &self.best_running),
-            ("logits", &self.outputs),
-            ("targets", self.targets.parts().0),
-        ];
-        if let Some((flat, running)) = &self.average {
-            all.extend([("average_flat", flat.as_slice()), ("average_running", running.as_slice())]);
-        }
-        all
     }
 }
 

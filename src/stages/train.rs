@@ -15,9 +15,10 @@ use crate::engine::normalise::Normalisation;
 use crate::lang::network::NetworkSpec;
 use crate::lang::network::parts::is_below;
 use crate::lang::value::Value;
+use crate::learn::fit::classification::{Classification, Labels};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
-use crate::learn::fit::settings::{FitSettings, idle};
-use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
+use crate::learn::fit::settings::{ClassifierSettings, FitSettings, idle};
+use crate::learn::fit::{Family, FitNotes, FitTask, Fitted, InitialWeights, fit};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, ModelInfo, same_encoder};
 use crate::learn::spread::metric_name;
@@ -143,14 +144,15 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     };
     let (data, valid) = (ctx.inputs.one("data")?, ctx.inputs.one("valid")?);
     let set = PatchSet::read(data, ctx.objects)?;
-    let settings = FitSettings::from_params(ctx.params, &set.info.classes)?;
+    let settings = FitSettings::from_params(ctx.params, ctx.params.count("batch")?)?;
+    let of_classifier = ClassifierSettings::from_params(ctx.params, &set.info.classes)?;
     let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
     let data = data.for_network(network, ctx.objects)?;
     let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
     let valid = valid.for_network(network, ctx.objects).map_err(|error| error.field("valid"))?;
     let embeddings = embeddings(network, &data.set, &valid.set)?;
     let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
-    let mut fitted = fit(&FitTask {
+    let task = FitTask {
         settings: &settings,
         network,
         data: &data,
@@ -161,7 +163,10 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         family: family(ctx),
         progress: ctx.progress,
         stop: ctx.stop,
-    })?;
+    };
+    let mut notes = FitNotes::default();
+    let goal = Classification::new(&task, &of_classifier, &mut notes)?;
+    let mut fitted = fit(&task, &goal, notes)?;
     fitted.notes.warnings.extend(idle(ctx.params, network)?);
     fitted.notes.warnings.extend(surroundings(network, &data));
     let info = &data.set.info;
@@ -174,7 +179,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         scale: info.scale,
         margin: info.margin,
         normalisation: settings.normal,
-        labels: fitted.labels.there.clone(),
+        labels: goal.labels.there.clone(),
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
         kernel_path: fitted.target.clone(),
@@ -187,7 +192,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert(WEIGHTS, ctx.objects.put(&fitted.best)?);
     tree.insert("last.safetensors", ctx.objects.put(&fitted.last)?);
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
-    let summary = summary(&fitted, &settings, &info.classes);
+    let summary = summary(&fitted, &goal.labels, &of_classifier, &info.classes);
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: Some(fitted.target) })
 }
 
@@ -260,7 +265,12 @@ fn initial(tree: &Tree, objects: &Objects) -> Result<InitialWeights, StageError>
     Ok(InitialWeights { weights, model })
 }
 
-fn summary(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Summary {
+fn summary(
+    fitted: &Fitted<EpochMetrics>,
+    labels: &Labels,
+    settings: &ClassifierSettings,
+    classes: &[String],
+) -> Summary {
     let epochs: Vec<EpochMetrics> = fitted.epochs.iter().cloned().map(EpochMetrics::bounded).collect();
     let chosen = epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
     let of = chosen.map_or(String::new(), |epoch| {
@@ -275,7 +285,7 @@ fn summary(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Summa
         tables: [
             chosen.map(|epoch| metrics_table(epoch, classes)),
             Some(epochs_table(&epochs)),
-            Some(labels_table(fitted, settings, classes)),
+            Some(labels_table(labels, settings, classes)),
             starts_table(fitted),
         ]
         .into_iter()
@@ -387,8 +397,8 @@ fn epochs_table(epochs: &[EpochMetrics]) -> Table {
     }
 }
 
-fn labels_table(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Table {
-    let weights = settings.loss.weights(&fitted.labels.drawn);
+fn labels_table(labels: &Labels, settings: &ClassifierSettings, classes: &[String]) -> Table {
+    let weights = settings.loss.weights(&labels.drawn);
     let row = |((name, count), weight): ((&String, &crate::learn::model::LabelCounts), f64)| {
         let int = |value: u64| Cell::Int(value as i64);
         vec![
@@ -402,11 +412,11 @@ fn labels_table(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> 
     Table {
         title: "training labels".to_owned(),
         columns: names(&["class", "present", "absent", "unknown", "class weight"]),
-        rows: classes.iter().zip(&fitted.labels.there).zip(weights).map(row).collect(),
+        rows: classes.iter().zip(&labels.there).zip(weights).map(row).collect(),
     }
 }
 
-fn starts_table(fitted: &Fitted) -> Option<Table> {
+fn starts_table<E>(fitted: &Fitted<E>) -> Option<Table> {
     let row = |(what, count, tensors): &(String, usize, String)| {
         vec![Cell::Text(what.clone()), Cell::Int(*count as i64), Cell::Text(tensors.clone())]
     };

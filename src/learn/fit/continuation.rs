@@ -7,6 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use super::task::{Family, FitTask};
 use crate::base::disk;
 use crate::base::figure::counted;
@@ -19,17 +21,17 @@ use crate::store::StoreError;
 const EPOCHS: &str = "epochs";
 
 /// State left by a shorter training.
-pub(super) enum Continuation {
+pub(super) enum Continuation<E> {
     /// No shorter training.
     None,
     /// State to continue from, and its number of epochs.
-    State(Box<Checkpoint>, u64),
+    State(Box<Checkpoint<E>>, u64),
     /// A shorter training that cannot be continued, and why.
     Refused(String),
 }
 
 /// Looks for a state to continue from.
-pub(super) fn find(task: &FitTask<'_>) -> Continuation {
+pub(super) fn find<E: DeserializeOwned>(task: &FitTask<'_>) -> Continuation<E> {
     let family = &task.family;
     // The last epoch of a number of steps may be incomplete.
     let TrainingLength::Epochs(wanted) = task.settings.length else { return Continuation::None };
@@ -53,7 +55,7 @@ pub(super) fn find(task: &FitTask<'_>) -> Continuation {
             counted(there, "epoch", "epochs")
         ));
     }
-    match Checkpoint::read(&family.own()) {
+    match Checkpoint::<E>::read(&family.own()) {
         Some(checkpoint) if checkpoint.state.epochs.len() as u64 == there => {
             Continuation::State(Box::new(checkpoint), there)
         }

@@ -1,14 +1,17 @@
 //! Checks of data and settings before the first step. Knows no network.
 
 use super::FitNotes;
-use super::settings::{SelectBy, label_counts};
+use super::settings::{ClassifierSettings, SelectBy, label_counts};
 use super::task::FitTask;
+use crate::data::patches::PatchSet;
 use crate::learn::model::LabelCounts;
 use crate::stage::StageError;
 
-/// Checks data and settings before the first step.
-pub(super) fn examine(task: &FitTask<'_>, labels: &[LabelCounts], notes: &mut FitNotes) -> Result<(), StageError> {
-    let (data, valid) = (&task.data.set, &task.valid.set);
+/// Refuses training and validation patches of which either are none, or which are of different classes or sides.
+///
+/// # Errors
+/// [`StageError::Input`], `other-classes` or `empty-set`.
+pub fn comparable(data: &PatchSet, valid: &PatchSet) -> Result<(), StageError> {
     let classes = &data.info.classes;
     if data.info.classes != valid.info.classes || data.info.size != valid.info.size {
         let text = format!(
@@ -25,6 +28,19 @@ pub(super) fn examine(task: &FitTask<'_>, labels: &[LabelCounts], notes: &mut Fi
             return Err(StageError::input("empty-set", format!("there are no {what} patches")).field(field));
         }
     }
+    Ok(())
+}
+
+/// Checks the data and settings of a classifier before the first step.
+pub(super) fn examine(
+    task: &FitTask<'_>,
+    settings: &ClassifierSettings,
+    labels: &[LabelCounts],
+    notes: &mut FitNotes,
+) -> Result<(), StageError> {
+    let (data, valid) = (&task.data.set, &task.valid.set);
+    comparable(data, valid)?;
+    let classes = &data.info.classes;
     for (class, _) in classes.iter().zip(labels).filter(|(_, count)| count.present == 0) {
         notes.warn("no-positives", format!("no training patch is positive for `{class}`: the class cannot be learned"));
     }
@@ -32,21 +48,21 @@ pub(super) fn examine(task: &FitTask<'_>, labels: &[LabelCounts], notes: &mut Fi
     for (class, _) in classes.iter().zip(&there).filter(|(_, count)| count.present == 0) {
         notes.warn("no-positives", format!("no validation patch is positive for `{class}`: its metrics are undefined"));
     }
-    let needs = !matches!(task.settings.choose, SelectBy::Loss | SelectBy::Last);
+    let needs = !matches!(settings.choose, SelectBy::Loss | SelectBy::Last);
     if needs && there.iter().all(|count| count.present == 0) {
         let text = format!(
             "no validation patch is positive for any class: cannot select an epoch by {}",
-            task.settings.choose.words()
+            settings.choose.words()
         );
         let hint = "validate on photographs with lesions, or set `choose loss` or `choose last`";
         return Err(StageError::input("no-positives", text).hint(hint).field("valid"));
     }
-    if let Some((wanted, healthy)) = task.settings.sampler.healthy(data).filter(|(wanted, there)| wanted > there) {
+    if let Some((wanted, healthy)) = settings.sampler.healthy(data).filter(|(wanted, there)| wanted > there) {
         let text =
             format!("the sampler needs {wanted} healthy patches per epoch, but there are only {healthy}: all are used");
         notes.warn("healthy-ratio", text);
     }
-    if task.settings.sampler.epoch(data, task.streams, 1).is_empty() {
+    if settings.sampler.epoch(data, task.streams, 1).is_empty() {
         let text = "the sampler draws no patches: no training patch has a lesion";
         return Err(StageError::input("empty-set", text).field("sampler"));
     }

@@ -1,25 +1,26 @@
-//! Fitting a classifier: training epochs, metrics after each, selection of the best epoch. Knows no artifacts.
+//! Fitting a network to patches: training epochs, metrics after each, selection of the best epoch. What it is fitted for is a [`Goal`]. Knows
+//! no artifacts.
 //!
 //! Everything that a step depends on is either a function of task, epoch and batch number, or part of the [`Checkpoint`]. A fit that was
 //! interrupted and resumed therefore ends in the same bytes as an uninterrupted one.
 
+pub mod classification;
 mod continuation;
 mod ema;
 mod examine;
+mod goal;
 pub mod metrics;
 pub mod settings;
 mod start;
 mod task;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::auxiliary::{main_logits, with_auxiliary};
 use super::checkpoint::{Checkpoint, FILE, FitState};
 use super::loader::{Fed, OpenPatchSet, ahead};
-use super::model::{LabelCounts, bug, logits, shapes};
-use super::objective::{Objective, Targets, on_tape};
-use super::sampler::PatchDraw;
+use super::model::{bug, logits};
+use super::objective::{Targets, on_tape};
+use super::sampler::{Batch, PatchDraw};
 use super::schedule::{StepPlan, TrainingLength};
 use crate::base::disk;
 use crate::base::figure::counted;
@@ -31,40 +32,31 @@ use crate::stage::{StageError, Warning, note_resume};
 use crate::store::StoreError;
 use continuation::Continuation;
 use ema::MovingAverage;
-use metrics::{EpochMetrics, SetMetrics, lopsided_text, metrics, words};
-use settings::{OnLowMemory, drawn, label_counts};
+pub use examine::comparable;
+pub use goal::{Evaluate, Goal, Outputs};
+use settings::OnLowMemory;
+pub use start::fixed;
 pub use task::{Family, FitTask, InitialWeights};
 
 /// File with the last good weights, left behind if the loss becomes NaN.
 pub const LAST_GOOD: &str = "last-good.safetensors";
 
-/// Result of a fit.
-pub struct Fitted {
+/// Result of a fit, with metrics `E` of each epoch.
+pub struct Fitted<E> {
     /// Weights of the selected epoch, safetensors.
     pub best: Vec<u8>,
     /// Weights of the last epoch, safetensors.
     pub last: Vec<u8>,
     /// Metrics of each epoch.
-    pub epochs: Vec<EpochMetrics>,
+    pub epochs: Vec<E>,
     /// Selected epoch, from 1.
     pub chosen: u64,
     /// Number of epochs that were planned.
     pub planned: u64,
     /// Target, or all of them if the training was resumed on another one.
     pub target: String,
-    /// Labels of the training data.
-    pub labels: Labels,
     /// Notes and warnings.
     pub notes: FitNotes,
-}
-
-/// Label counts per class.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels {
-    /// Counts over all training patches.
-    pub there: Vec<LabelCounts>,
-    /// Counts over the patches drawn in an epoch.
-    pub drawn: Vec<LabelCounts>,
 }
 
 /// Notes of a fit, besides its metrics.
@@ -77,34 +69,28 @@ pub struct FitNotes {
 }
 
 impl FitNotes {
-    fn warn(&mut self, code: &str, text: String) {
+    /// Adds a warning.
+    pub fn warn(&mut self, code: &str, text: String) {
         self.warnings.push(Warning { code: code.to_owned(), text });
     }
 }
 
-/// Fits the network, resuming from a checkpoint if there is one.
+/// Fits the network for `goal`, resuming from a checkpoint if there is one. The result has the notes of `notes` and more.
 ///
 /// # Errors
 /// [`StageError::Input`] if data and settings are inconsistent or the loss is not finite, [`StageError::Stopped`] after a checkpoint was
 /// written, or errors of the store.
-pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
-    let labels = label_counts(&task.data.set);
-    let mut notes = FitNotes::default();
-    examine::examine(task, &labels, &mut notes)?;
-    let drawn = drawn(&task.data.set, &task.settings.sampler, task.streams);
-    let objective: Arc<dyn Objective> = Arc::new(task.settings.loss.on(&task.data.set.info.classes, &drawn)?);
-    let of_step = with_auxiliary(Arc::clone(&objective), task.network);
-    let ready = start::ready(task, &mut notes)?;
+pub fn fit<G: Goal>(task: &FitTask<'_>, goal: &G, mut notes: FitNotes) -> Result<Fitted<G::Epoch>, StageError> {
+    let ready = start::ready(task, goal, &mut notes)?;
     let mut run = FitRun {
         task,
-        objective,
-        of_step,
+        goal,
         network: ready.network,
         optimizer: ready.optimizer,
         frozen: ready.frozen,
         average: None,
         plan: task.settings.length.plan(1),
-        state: FitState { epoch: 1, ..FitState::default() },
+        state: FitState::new(),
         best: (Vec::new(), Vec::new()),
         outputs: Vec::new(),
         targets: Targets::default(),
@@ -115,7 +101,7 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
     run.state.targets.insert(run.network.target());
     run.fit_memory(&mut notes)?;
     // Every epoch has as many patches.
-    let first = task.settings.sampler.batches(&task.data.set, task.streams, 1, run.batch());
+    let first = goal.batches(1, run.batch());
     run.plan = task.settings.length.plan(first.len() as u64);
     if resumed {
         task.progress.line(&run.resumed());
@@ -124,16 +110,13 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
         run.epoch()?;
     }
     continuation::keep(task, run.state.epoch - 1)?;
-    run.result(Labels { there: labels, drawn }, notes)
+    run.result(notes)
 }
 
 /// Fit in progress.
-struct FitRun<'a> {
+struct FitRun<'a, G: Goal> {
     task: &'a FitTask<'a>,
-    /// Objective of the logits.
-    objective: Arc<dyn Objective>,
-    /// What a step minimises: with that of auxiliary outputs.
-    of_step: Arc<dyn Objective>,
+    goal: &'a G,
     network: Network,
     optimizer: Optimizer,
     frozen: Vec<bool>,
@@ -141,7 +124,7 @@ struct FitRun<'a> {
     average: Option<MovingAverage>,
     /// Steps of the training.
     plan: StepPlan,
-    state: FitState,
+    state: FitState<G::Epoch>,
     /// Parameters and running statistics of the best epoch so far.
     best: (Vec<f32>, Vec<f32>),
     /// Outputs of the batches of the epoch so far, and their targets.
@@ -151,7 +134,7 @@ struct FitRun<'a> {
     saved: Option<Duration>,
 }
 
-impl FitRun<'_> {
+impl<G: Goal> FitRun<'_, G> {
     fn finished(&self) -> bool {
         let done = self.state.epoch - 1;
         let waited = |patience| self.state.best.is_some_and(|best| done >= best + patience);
@@ -212,7 +195,7 @@ impl FitRun<'_> {
     /// Runs the rest of the current epoch, computes its metrics, and writes a checkpoint.
     fn epoch(&mut self) -> Result<(), StageError> {
         let (task, number) = (self.task, self.state.epoch);
-        let batches = task.settings.sampler.batches(&task.data.set, task.streams, number, self.batch());
+        let batches = self.goal.batches(number, self.batch());
         let plan = self.plan;
         let total = plan.steps_of(number);
         let rest = &batches[self.state.batches as usize..total as usize];
@@ -231,7 +214,7 @@ impl FitRun<'_> {
         if rest.is_empty() {
             rate = self.rate((number - 1) * plan.per_epoch + total - 1, &plan);
         }
-        let figures = match self.averaged(|run| run.figures(rate)) {
+        let figures = match self.averaged(|run| run.metrics(rate, &batches[..total as usize])) {
             Err(StageError::Stopped) => return Err(self.stopped()),
             other => other?,
         };
@@ -257,7 +240,7 @@ impl FitRun<'_> {
             Fed::Stored(views, targets) => (self.network.forward_train(&views, &self.frozen, dropout)?, targets),
         };
         let values = output.flatten_all().and_then(|outputs| outputs.to_vec1::<f32>()).map_err(bug)?;
-        let value = self.of_step.value(&values, &targets);
+        let value = self.goal.objective().value(&values, &targets);
         if !value.is_finite() {
             return Err(self.not_a_number(
                 &format!("the loss is {value}"),
@@ -265,7 +248,7 @@ impl FitRun<'_> {
                 &format!("at batch {} of {batches}", place + 1),
             ));
         }
-        let loss = on_tape(&self.of_step, &output, &targets).map_err(bug)?;
+        let loss = on_tape(self.goal.objective(), &output, &targets).map_err(bug)?;
         self.network.backward(&loss)?;
         let factor = self.task.settings.schedule.factor(step, plan);
         self.network.step(&mut self.optimizer, factor)?;
@@ -273,12 +256,12 @@ impl FitRun<'_> {
             self.network.fetch(None)?;
             average.update(self.optimizer.steps, self.network.flat(), self.network.running());
         }
-        self.outputs.extend(main_logits(&values, self.of_step.outputs(), self.objective.outputs()));
+        self.outputs.extend(self.goal.kept(values));
         self.targets.extend(&targets);
         self.state.batches += 1;
         let state = &self.state;
         let (epoch, batch) = ((state.epoch, plan.epochs), (state.batches, batches));
-        self.task.progress.now(&words(epoch, batch, value, state.epochs.last()));
+        self.task.progress.now(&self.goal.words(epoch, batch, value, state.epochs.last()));
         Ok(self.rate(step, plan))
     }
 
@@ -298,19 +281,12 @@ impl FitRun<'_> {
         done
     }
 
-    /// Metrics after the last step of the epoch.
-    fn figures(&self, rate: f64) -> Result<EpochMetrics, StageError> {
-        let task = self.task;
-        let subset = start::fixed(task, "subset", task.settings.subset);
-        let epoch = EpochMetrics {
-            epoch: self.state.epoch,
-            rate,
-            training: SetMetrics::of(&*self.objective, &self.outputs, &self.targets),
-            subset: if subset.is_empty() { None } else { Some(self.evaluate(task.data, &subset)?) },
-            valid: self.evaluate(task.valid, &task.valid.all())?,
-        };
-        let losses = [Some(&epoch.valid), epoch.subset.as_ref()].into_iter().flatten().filter_map(|set| set.loss);
-        if let Some(loss) = losses.into_iter().find(|loss| !loss.is_finite()) {
+    /// Metrics after the last step of the epoch, which had these batches.
+    fn metrics(&self, rate: f64, batches: &[Batch]) -> Result<G::Epoch, StageError> {
+        let steps = Outputs { values: &self.outputs, targets: &self.targets };
+        let evaluate = |set: &OpenPatchSet, draws: &[PatchDraw]| self.evaluate(set, draws);
+        let epoch = self.goal.metrics((self.state.epoch, rate), batches, steps, &evaluate)?;
+        if let Some(loss) = self.goal.losses(&epoch).into_iter().find(|loss| !loss.is_finite()) {
             return Err(self.not_a_number(
                 &format!("the loss is {loss}"),
                 self.state.epoch,
@@ -320,8 +296,8 @@ impl FitRun<'_> {
         Ok(epoch)
     }
 
-    /// Metrics on patches without augmentation, in evaluation mode.
-    fn evaluate(&self, samples: &OpenPatchSet, draws: &[PatchDraw]) -> Result<SetMetrics, StageError> {
+    /// Outputs for patches without augmentation, in evaluation mode, and their targets.
+    fn evaluate(&self, samples: &OpenPatchSet, draws: &[PatchDraw]) -> Result<(Vec<f32>, Targets), StageError> {
         let pieces: Vec<&[PatchDraw]> = draws.chunks(self.batch()).collect();
         let (mut values, mut targets, maker) = (Vec::new(), Targets::default(), self.network.pixels_made_by());
         ahead(
@@ -343,13 +319,13 @@ impl FitRun<'_> {
                 Ok::<(), StageError>(())
             },
         )?;
-        Ok(SetMetrics::of(&*self.objective, &values, &targets))
+        Ok((values, targets))
     }
 
     /// Keeps the weights if the epoch is the best so far, and reports its metrics.
-    fn judge(&mut self, epoch: &EpochMetrics, epochs: u64) -> Result<(), StageError> {
-        let (task, choose) = (self.task, self.task.settings.choose);
-        let figure = epoch.valid.chosen_by(choose, epoch.epoch);
+    fn judge(&mut self, epoch: &G::Epoch, epochs: u64) -> Result<(), StageError> {
+        let task = self.task;
+        let figure = self.goal.selected_by(epoch);
         let better = match (figure, self.state.best_figure) {
             (Some(figure), Some(best)) => figure > best,
             (figure, None) => figure.is_some() || self.state.best.is_none(),
@@ -357,24 +333,16 @@ impl FitRun<'_> {
         };
         if better {
             self.network.fetch(Some(&mut self.optimizer))?;
-            self.state.best = Some(epoch.epoch);
+            self.state.best = Some(self.state.epoch);
             self.state.best_figure = figure;
             self.best = match &self.average {
                 Some(average) => (average.flat.clone(), average.running.clone()),
                 None => (self.network.flat().to_vec(), self.network.running().to_vec()),
             };
         }
-        let classes = &task.data.set.info.classes;
-        task.progress.metrics(&metrics(&epoch.clone().bounded(), epochs, classes, choose, better));
-        // Warned of when it starts, not in every epoch.
-        let before: Vec<usize> = self
-            .state
-            .epochs
-            .last()
-            .map_or_else(Vec::new, |last| last.valid.lopsided().map(|(class, _)| class).collect());
-        for (class, ratio) in epoch.valid.lopsided().filter(|(class, _)| !before.contains(class)) {
-            let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(&classes[class], ratio));
-            task.progress.warn(&Warning { code: "prediction-ratio".to_owned(), text });
+        task.progress.metrics(&self.goal.shown(epoch, epochs, better));
+        for warning in self.goal.doubts(epoch, self.state.epochs.last()) {
+            task.progress.warn(&warning);
         }
         Ok(())
     }
@@ -450,7 +418,7 @@ impl FitRun<'_> {
     /// Resumes from the own checkpoint (true), or from the last state of a shorter training.
     fn resume_any(&mut self) -> Result<bool, StageError> {
         let progress = self.task.progress;
-        if let Some(checkpoint) = Checkpoint::read(self.task.partial) {
+        if let Some(checkpoint) = Checkpoint::<G::Epoch>::read(self.task.partial) {
             self.resume(checkpoint)?;
             return Ok(true);
         }
@@ -472,7 +440,7 @@ impl FitRun<'_> {
         }
     }
 
-    fn resume(&mut self, checkpoint: Checkpoint) -> Result<(), StageError> {
+    fn resume(&mut self, checkpoint: Checkpoint<G::Epoch>) -> Result<(), StageError> {
         self.network.restore(&checkpoint.flat, &checkpoint.running)?;
         if checkpoint.first.len() != self.optimizer.first.len()
             || checkpoint.second.len() != self.optimizer.second.len()
@@ -527,7 +495,7 @@ impl FitRun<'_> {
     }
 
     fn keep_last_good(&self) -> Result<Option<(String, String)>, StageError> {
-        let Some(checkpoint) = Checkpoint::read(self.task.partial) else { return Ok(None) };
+        let Some(checkpoint) = Checkpoint::<G::Epoch>::read(self.task.partial) else { return Ok(None) };
         let mut network = self.fresh()?;
         network.restore(&checkpoint.flat, &checkpoint.running)?;
         let path = self.task.partial.join(LAST_GOOD);
@@ -540,32 +508,21 @@ impl FitRun<'_> {
     }
 
     fn fresh(&self) -> Result<Network, StageError> {
-        let set = &self.task.data.set;
-        let (size, classes, shapes) = (set.info.size as usize, set.info.classes.len(), shapes(&set.embeddings));
-        Network::joined(self.task.network, size, &shapes, classes, self.task.streams)
+        start::fresh(self.task, self.goal)
     }
 
-    fn result(mut self, labels: Labels, mut notes: FitNotes) -> Result<Fitted, StageError> {
+    fn result(mut self, mut notes: FitNotes) -> Result<Fitted<G::Epoch>, StageError> {
         let chosen = self.state.best.ok_or_else(|| StageError::Bug("a fit without an epoch".to_owned()))?;
         let last = self.averaged(|run| run.network.save())?;
         self.network.restore(&self.best.0, &self.best.1)?;
         let best = self.network.save()?;
-        let classes = &self.task.data.set.info.classes;
-        if let Some(epoch) = self.state.epochs.iter().find(|epoch| epoch.epoch == chosen) {
-            for (class, ratio) in epoch.valid.lopsided() {
-                let text = format!("epoch {chosen}, validation: {}", lopsided_text(&classes[class], ratio));
-                notes.warn("prediction-ratio", text);
-            }
-            if epoch.valid.figures.all_zero == Some(1.0) {
-                notes.warn(
-                    "all-zero",
-                    format!("epoch {chosen}, the one selected, predicts no lesion on any validation patch"),
-                );
-            }
+        // Epochs are numbered from 1.
+        if let Some(epoch) = self.state.epochs.get(chosen as usize - 1) {
+            notes.warnings.extend(self.goal.verdict(epoch));
         }
         // If the runner fails to store the result, the next attempt starts from the end of this one.
         debug_assert!(self.task.partial.join(FILE).exists());
         let target = gpu::resumed(&self.state.targets);
-        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, planned: self.plan.epochs, target, labels, notes })
+        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, planned: self.plan.epochs, target, notes })
     }
 }

@@ -1,4 +1,4 @@
-//! Typed parameters of `train`.
+//! Typed parameters of `train`, and those that it shares with `pretrain`.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,9 @@ use crate::learn::sampler::Sampler;
 use crate::learn::schedule::{Schedule, TrainingLength};
 use crate::stage::{Params, StageError, Warning};
 
-/// Settings of a fit.
+/// Settings of a fit, whatever its goal.
 #[derive(Clone, Debug)]
 pub struct FitSettings {
-    /// Loss function.
-    pub loss: LossSettings,
     /// Update rule of the optimizer.
     pub rule: UpdateRule,
     /// Weight decay.
@@ -46,22 +44,33 @@ pub struct FitSettings {
     pub device: DeviceRequest,
     /// Numeric precision.
     pub precision: Precision,
-    /// Sampler of the patches of an epoch.
-    pub sampler: Sampler,
     /// Reaction to tensors missing from the weights.
     pub missing: Missing,
-    /// Initialisation of tensors without pretrained weights.
-    pub start: InitSettings,
+    /// Whether gamma of the last batch norm of each residual block starts at 0 if the block has a random kernel.
+    pub zero_gamma: bool,
+    /// Number of patches for calibrating batch norms that were loaded folded.
+    pub calibration: usize,
     /// Normalisation of RGB in 0..1.
     pub normal: Normalisation,
-    /// Validation metric that selects the best epoch.
-    pub choose: SelectBy,
     /// Epochs without improvement before training stops.
     pub patience: Option<u64>,
-    /// Number of training patches on which metrics are computed without augmentation.
-    pub subset: usize,
     /// Minutes between checkpoints.
     pub checkpoint_minutes: u64,
+}
+
+/// Settings of a classifier, besides those of its fit.
+#[derive(Clone, Debug)]
+pub struct ClassifierSettings {
+    /// Loss function.
+    pub loss: LossSettings,
+    /// Sampler of the patches of an epoch.
+    pub sampler: Sampler,
+    /// Whether the bias of the head starts at the log odds of each class.
+    pub prior_bias: bool,
+    /// Validation metric that selects the best epoch.
+    pub choose: SelectBy,
+    /// Number of training patches on which metrics are computed without augmentation.
+    pub subset: usize,
 }
 
 /// Settings of the loss; class weights are computed from the data.
@@ -110,17 +119,6 @@ pub enum OnLowMemory {
     Halve,
 }
 
-/// Initialisation of tensors without pretrained weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InitSettings {
-    /// Whether gamma of the last batch norm of each residual block starts at 0 if the block has a random kernel.
-    pub zero_gamma: bool,
-    /// Whether the bias of the head starts at the log odds of each class.
-    pub prior_bias: bool,
-    /// Number of patches for calibrating batch norms that were loaded folded.
-    pub calibration: usize,
-}
-
 /// Validation metric that selects the best epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectBy {
@@ -151,18 +149,18 @@ impl SelectBy {
 }
 
 impl FitSettings {
-    /// From the parameters of `train`, for data of these classes.
+    /// From the parameters of `train` or `pretrain`, for steps of so many patches.
     ///
     /// # Errors
-    /// [`StageError::Input`] if a value is inconsistent with the data.
-    pub fn from_params(params: &Params, classes: &[String]) -> Result<Self, StageError> {
+    /// [`StageError::Bug`] if they do not match the signature.
+    pub fn from_params(params: &Params, batch: usize) -> Result<Self, StageError> {
         let (rule, weight_decay) = Optimizer::rule_from_params(params)?;
         let none = BTreeMap::new();
         let rates = params.map("rate").unwrap_or(&none).iter();
         let rates: Result<_, StageError> = rates.map(|(prefix, rate)| Ok((prefix.clone(), real(rate)?))).collect();
         let frozen = params.list("freeze").iter().map(Value::to_string).collect();
+        let halves = matches!(params.get("memory"), Value::Text(text) if text == "halve");
         Ok(Self {
-            loss: LossSettings::from_params(params)?,
             rule,
             weight_decay,
             rate: params.real("optimizer.lr")?,
@@ -171,18 +169,30 @@ impl FitSettings {
             schedule: Schedule::from_params(params)?,
             length: TrainingLength::from_params(params)?,
             ema: params.real_or_none("ema.decay")?,
-            batch: params.count("batch")?,
-            memory: if params.text("memory")? == "halve" { OnLowMemory::Halve } else { OnLowMemory::Error },
+            batch,
+            memory: if halves { OnLowMemory::Halve } else { OnLowMemory::Error },
             device: DeviceRequest::from_values(&params.0, DeviceChoice::Auto),
             precision: Precision::from_name(params.text("precision")?),
-            sampler: Sampler::from_params(params, classes)?,
             missing: Missing::from_params(params)?,
-            start: InitSettings {
-                zero_gamma: params.flag("start.zero-gamma")?,
-                prior_bias: params.flag("start.prior-bias")?,
-                calibration: params.count("start.calibration")?,
-            },
+            zero_gamma: params.flag("start.zero-gamma")?,
+            calibration: params.count("start.calibration")?,
             normal: Normalisation::from_params(params)?,
+            patience: params.count_or_none("patience")?.map(|epochs| epochs as u64),
+            checkpoint_minutes: params.count("checkpoint")? as u64,
+        })
+    }
+}
+
+impl ClassifierSettings {
+    /// From the parameters of `train`, for data of these classes.
+    ///
+    /// # Errors
+    /// [`StageError::Input`] if a value is inconsistent with the data.
+    pub fn from_params(params: &Params, classes: &[String]) -> Result<Self, StageError> {
+        Ok(Self {
+            loss: LossSettings::from_params(params)?,
+            sampler: Sampler::from_params(params, classes)?,
+            prior_bias: params.flag("start.prior-bias")?,
             choose: match params.text("choose")? {
                 "f1" => SelectBy::F1,
                 "auroc" => SelectBy::Auroc,
@@ -190,9 +200,7 @@ impl FitSettings {
                 "last" => SelectBy::Last,
                 _ => SelectBy::AveragePrecision,
             },
-            patience: params.count_or_none("patience")?.map(|epochs| epochs as u64),
             subset: params.count("subset")?,
-            checkpoint_minutes: params.count("checkpoint")? as u64,
         })
     }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::FitNotes;
-use super::settings::{FitSettings, drawn};
+use super::goal::Goal;
+use super::settings::FitSettings;
 use super::task::{FitTask, InitialWeights};
 use crate::base::figure::counted;
 use crate::engine::network::{JoinedPixels, LoadReport, Network, NetworkWork, Weights};
 use crate::engine::optimizer::{Optimizer, groups};
 use crate::lang::network::parts::{is_part, part_hint};
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{LabelCounts, ModelInfo, on_tape, shapes};
+use crate::learn::model::{ModelInfo, on_tape, shapes};
 use crate::learn::placement::place;
 use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::{StageError, Warning};
@@ -23,12 +24,17 @@ pub(super) struct PreparedNetwork {
     pub(super) frozen: Vec<bool>,
 }
 
-/// Prepares the network of a task for its first step. The result is a function of the task only.
-pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<PreparedNetwork, StageError> {
-    let (settings, info) = (task.settings, &task.data.set.info);
-    let (size, classes) = (info.size as usize, info.classes.len());
-    let shapes = shapes(&task.data.set.embeddings);
-    let mut network = Network::joined(task.network, size, &shapes, classes, task.streams)?;
+/// The network of a task, randomly initialised.
+pub(super) fn fresh(task: &FitTask<'_>, goal: &impl Goal) -> Result<Network, StageError> {
+    let set = &task.data.set;
+    let (size, shapes) = (set.info.size as usize, shapes(&set.embeddings));
+    Network::joined(task.network, size, &shapes, goal.outputs(), task.streams)
+}
+
+/// Prepares the network of a task for its first step. The result is a function of task and goal only.
+pub(super) fn ready(task: &FitTask<'_>, goal: &impl Goal, notes: &mut FitNotes) -> Result<PreparedNetwork, StageError> {
+    let settings = task.settings;
+    let mut network = fresh(task, goal)?;
     let random = match task.init {
         None => None,
         Some(InitialWeights { weights, model }) => {
@@ -36,7 +42,7 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
             let mut report = network.load(weights, settings.missing)?;
             if let Some(model) = model {
                 notes.warnings.extend(differences(model, task));
-                if model.classes != info.classes {
+                if model.classes != goal.classes() {
                     replace_head(&mut network, &fresh, &mut report)?;
                 }
             }
@@ -49,12 +55,10 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
             Some(report.missing)
         }
     };
-    if settings.start.zero_gamma {
+    if settings.zero_gamma {
         network.zero_gamma(random.as_deref());
     }
-    if settings.start.prior_bias {
-        prior_bias(task, &mut network)?;
-    }
+    goal.prepare(&mut network)?;
     let ranges = network.parameters().iter().map(|parameter| (parameter.name.as_str(), parameter.range.clone()));
     let (groups, unmatched) = groups(ranges, settings.rate, &settings.rates, &settings.frozen, &task.network.prefixes);
     if let Some(prefix) = unmatched.first() {
@@ -127,33 +131,17 @@ fn taken(weights: &Weights, report: &LoadReport) -> String {
 
 /// Batches of training patches for calibration, independent of all other settings.
 fn calibration(task: &FitTask<'_>) -> Result<Vec<JoinedPixels>, StageError> {
-    let draws = fixed(task, "calibration", task.settings.start.calibration);
+    let draws = fixed(task, "calibration", task.settings.calibration);
     draws.chunks(task.settings.batch).map(|draws| on_tape(&task.data.plain(draws))).collect()
 }
 
 /// Fixed random subset of the training patches, by seeded rank.
-pub(super) fn fixed(task: &FitTask<'_>, purpose: &str, count: usize) -> Vec<PatchDraw> {
+pub fn fixed(task: &FitTask<'_>, purpose: &str, count: usize) -> Vec<PatchDraw> {
     let OpenPatchSet { set, .. } = task.data;
     let mut draws = task.data.all();
     by_rank(&mut draws, |draw| task.streams.rank(purpose, 0, &draw.id(set)));
     draws.truncate(count);
     draws
-}
-
-/// Sets the bias of each head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
-/// so that it is defined for a class without positives.
-fn prior_bias(task: &FitTask<'_>, network: &mut Network) -> Result<(), StageError> {
-    let set = &task.data.set;
-    let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
-    let bias: Vec<f32> = drawn(set, &task.settings.sampler, task.streams).iter().map(odds).collect();
-    for (weight, name) in network.heads() {
-        let Some(name) = name else {
-            let text = format!("the layer of `{weight}` has no bias to set to the log odds");
-            return Err(StageError::input("no-bias", text).hint("remove `prior-bias`").field("start.prior-bias"));
-        };
-        network.set(&name, &bias)?;
-    }
-    Ok(())
 }
 
 fn unknown_tensors(prefix: &str, settings: &FitSettings, network: &Network) -> StageError {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use macula::base::Digest;
 use macula::data::patches::Label;
 use macula::lang::value::Value;
-use macula::learn::checkpoint::{Checkpoint, FILE};
+use macula::learn::checkpoint::{Checkpoint, FILE, FitState};
+use macula::learn::fit::metrics::EpochMetrics;
 use macula::learn::model::Classifier;
 use macula::learn::objective::Targets;
 use macula::stage::{Params, StageError};
@@ -150,9 +151,21 @@ fn a_checkpoint_with_labels_of_an_earlier_macula_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(FILE);
     let targets = Targets::of(&[Label::Present, Label::Unknown, Label::Absent, Label::Present]);
-    let written = Checkpoint { outputs: vec![0.5, -1.0, 2.0, 0.25], targets, ..Checkpoint::default() };
+    let none = Vec::new;
+    let written = Checkpoint {
+        state: FitState::new(),
+        flat: none(),
+        running: none(),
+        first: none(),
+        second: none(),
+        best_flat: none(),
+        best_running: none(),
+        average: None,
+        outputs: vec![0.5, -1.0, 2.0, 0.25],
+        targets,
+    };
     written.write(folder.path()).expect("written");
-    assert_eq!(Checkpoint::read(folder.path()).as_ref(), Some(&written));
+    assert_eq!(Checkpoint::<EpochMetrics>::read(folder.path()).as_ref(), Some(&written));
     let bytes = std::fs::read(&path).expect("a file");
     let tensors = SafeTensors::deserialize(&bytes[32..]).expect("safetensors");
     let mut views: BTreeMap<String, TensorView> = tensors.tensors().into_iter().collect();
@@ -161,5 +174,5 @@ fn a_checkpoint_with_labels_of_an_earlier_macula_is_read() {
     views.insert("labels".to_owned(), TensorView::new(Dtype::U8, vec![4], &labels).expect("a tensor"));
     let body = safetensors::serialize(views, None).expect("bytes");
     std::fs::write(&path, [Digest::of(&body).bytes().as_slice(), &body].concat()).expect("written");
-    assert_eq!(Checkpoint::read(folder.path()), Some(written));
+    assert_eq!(Checkpoint::<EpochMetrics>::read(folder.path()), Some(written));
 }

@@ -1,0 +1,160 @@
+//! Goal of `train`: a classifier of patches by a loss over labels.
+
+use std::sync::Arc;
+
+use super::examine::examine;
+use super::goal::{Evaluate, Goal, Outputs};
+use super::metrics::{EpochMetrics, SetMetrics, lopsided_text, metrics, words};
+use super::settings::{ClassifierSettings, drawn, label_counts};
+use super::start::fixed;
+use super::{FitNotes, FitTask};
+use crate::engine::network::Network;
+use crate::learn::auxiliary::{main_logits, with_auxiliary};
+use crate::learn::model::LabelCounts;
+use crate::learn::objective::Objective;
+use crate::learn::sampler::Batch;
+use crate::stage::{Metrics, StageError, Warning};
+
+/// Label counts per class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Counts over all training patches.
+    pub there: Vec<LabelCounts>,
+    /// Counts over the patches drawn in an epoch.
+    pub drawn: Vec<LabelCounts>,
+}
+
+/// A classifier as the goal of a fit.
+pub struct Classification<'a> {
+    task: &'a FitTask<'a>,
+    settings: &'a ClassifierSettings,
+    /// Objective of the logits.
+    objective: Arc<dyn Objective>,
+    /// What a step minimises: with that of auxiliary outputs.
+    of_step: Arc<dyn Objective>,
+    /// Labels of the training patches.
+    pub labels: Labels,
+}
+
+impl<'a> Classification<'a> {
+    /// Checks data and settings, and adds warnings to `notes`.
+    ///
+    /// # Errors
+    /// [`StageError::Input`] if they are inconsistent.
+    pub fn new(
+        task: &'a FitTask<'a>,
+        settings: &'a ClassifierSettings,
+        notes: &mut FitNotes,
+    ) -> Result<Self, StageError> {
+        let there = label_counts(&task.data.set);
+        examine(task, settings, &there, notes)?;
+        let drawn = drawn(&task.data.set, &settings.sampler, task.streams);
+        let objective: Arc<dyn Objective> = Arc::new(settings.loss.on(&task.data.set.info.classes, &drawn)?);
+        let of_step = with_auxiliary(Arc::clone(&objective), task.network);
+        Ok(Self { task, settings, objective, of_step, labels: Labels { there, drawn } })
+    }
+
+    /// Sets the bias of each head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
+    /// so that it is defined for a class without positives.
+    fn prior_bias(&self, network: &mut Network) -> Result<(), StageError> {
+        let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
+        let bias: Vec<f32> = self.labels.drawn.iter().map(odds).collect();
+        for (weight, name) in network.heads() {
+            let Some(name) = name else {
+                let text = format!("the layer of `{weight}` has no bias to set to the log odds");
+                return Err(StageError::input("no-bias", text).hint("remove `prior-bias`").field("start.prior-bias"));
+            };
+            network.set(&name, &bias)?;
+        }
+        Ok(())
+    }
+
+    fn prediction_ratio(&self, epoch: &EpochMetrics, class: usize, ratio: f64) -> Warning {
+        let name = &self.classes()[class];
+        let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(name, ratio));
+        Warning { code: "prediction-ratio".to_owned(), text }
+    }
+}
+
+impl Goal for Classification<'_> {
+    type Epoch = EpochMetrics;
+
+    fn outputs(&self) -> usize {
+        self.objective.outputs()
+    }
+
+    fn objective(&self) -> &Arc<dyn Objective> {
+        &self.of_step
+    }
+
+    fn kept(&self, outputs: Vec<f32>) -> Vec<f32> {
+        main_logits(&outputs, self.of_step.outputs(), self.objective.outputs())
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.task.data.set.info.classes
+    }
+
+    fn prepare(&self, network: &mut Network) -> Result<(), StageError> {
+        if self.settings.prior_bias { self.prior_bias(network) } else { Ok(()) }
+    }
+
+    fn batches(&self, epoch: u64, size: usize) -> Vec<Batch> {
+        self.settings.sampler.batches(&self.task.data.set, self.task.streams, epoch, size)
+    }
+
+    fn metrics(
+        &self,
+        (epoch, rate): (u64, f64),
+        _: &[Batch],
+        steps: Outputs,
+        evaluate: &Evaluate,
+    ) -> Result<EpochMetrics, StageError> {
+        let task = self.task;
+        let of = |values: &[f32], targets: &_| SetMetrics::of(&*self.objective, values, targets);
+        let subset = fixed(task, "subset", self.settings.subset);
+        let subset = if subset.is_empty() { None } else { Some(evaluate(task.data, &subset)?) };
+        let (values, targets) = evaluate(task.valid, &task.valid.all())?;
+        Ok(EpochMetrics {
+            epoch,
+            rate,
+            training: of(steps.values, steps.targets),
+            subset: subset.map(|(values, targets)| of(&values, &targets)),
+            valid: of(&values, &targets),
+        })
+    }
+
+    fn losses(&self, epoch: &EpochMetrics) -> Vec<f64> {
+        [Some(&epoch.valid), epoch.subset.as_ref()].into_iter().flatten().filter_map(|set| set.loss).collect()
+    }
+
+    fn selected_by(&self, epoch: &EpochMetrics) -> Option<f64> {
+        epoch.valid.chosen_by(self.settings.choose, epoch.epoch)
+    }
+
+    fn shown(&self, epoch: &EpochMetrics, epochs: u64, best: bool) -> Metrics {
+        metrics(&epoch.clone().bounded(), epochs, self.classes(), self.settings.choose, best)
+    }
+
+    fn words(&self, epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&EpochMetrics>) -> String {
+        words(epoch, batch, value, last)
+    }
+
+    /// Classes that are predicted far too rarely or too often: warned of when it starts, not in every epoch.
+    fn doubts(&self, epoch: &EpochMetrics, previous: Option<&EpochMetrics>) -> Vec<Warning> {
+        let before: Vec<usize> =
+            previous.map_or_else(Vec::new, |last| last.valid.lopsided().map(|(class, _)| class).collect());
+        let new = epoch.valid.lopsided().filter(|(class, _)| !before.contains(class));
+        new.map(|(class, ratio)| self.prediction_ratio(epoch, class, ratio)).collect()
+    }
+
+    fn verdict(&self, epoch: &EpochMetrics) -> Vec<Warning> {
+        let lopsided = epoch.valid.lopsided().map(|(class, ratio)| self.prediction_ratio(epoch, class, ratio));
+        let mut found: Vec<Warning> = lopsided.collect();
+        if epoch.valid.figures.all_zero == Some(1.0) {
+            let text = format!("epoch {}, the one selected, predicts no lesion on any validation patch", epoch.epoch);
+            found.push(Warning { code: "all-zero".to_owned(), text });
+        }
+        found
+    }
+}
