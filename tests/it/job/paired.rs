@@ -135,4 +135,18 @@ fn points_of_a_sweep_are_compared_with_the_best() {
     ]);
     assert!(each.raw.lines().all(|line| line.chars().count() <= 80), "{}", each.raw);
     space.macula("compare pipeline.kdl --sweep rates lr=1 --paired").code(2).says(&["no point `lr=1`", "`lr=1e-3`"]);
+    // Two evaluations of the same points.
+    let ask = "compare pipeline.kdl --sweep rates scores second lr=1e-3 --paired --json";
+    space.macula(ask).code(2).says(&["1 point without results"]);
+    space.macula("run pipeline.kdl --sweep rates second").code(0);
+    let compared = json(&space.macula(ask).code(0));
+    let candidate = |at: usize| (&compared["candidates"][at]["name"], &compared["candidates"][at]["repeats"]);
+    assert_eq!(candidate(0), (&"scores".into(), &2.into()));
+    assert_eq!(candidate(1), (&"second".into(), &2.into()));
+    let all = json(&space.macula("compare pipeline.kdl --sweep rates scores second --paired --json").code(0));
+    let names = all["candidates"].as_array().expect("candidates").iter().map(|one| one["name"].as_str());
+    // The points do not change the second evaluation.
+    assert_eq!(names.collect::<Vec<_>>(), ["scores at lr=1e-3", "scores at lr=1e-4", "second"].map(Some));
+    let unknown = space.macula("compare pipeline.kdl --sweep rates scores secnd --paired").code(2);
+    unknown.says(&["no point `secnd`"]);
 }

@@ -29,6 +29,8 @@ pub(super) struct Contender {
     pub(super) evaluations: Vec<EvaluationTable>,
     /// Metric of `rank by=` of its sweep.
     pub(super) rank: Option<String>,
+    /// Digests of its evaluations' trees.
+    pub(super) results: Vec<Digest>,
     /// Numbers of its points in the sweep; none if it is not of a sweep.
     pub(super) points: Vec<usize>,
     /// How often its test set has been evaluated so far, as far as recorded.
@@ -121,7 +123,7 @@ fn one_of(names: &[String], by: Option<&str>, sweep: Option<&Sweep>, of: &str) -
         (Some(name), _) | (None, [name]) => Ok(name.clone()),
         (None, []) => Err(Failure::user(format!("{of} has no evaluation")).hint("add a stage `eval` or `pool`")),
         (None, [first, ..]) => Err(Failure::user(format!("{of} has several evaluations: {}", quoted(names)))
-            .hint(format!("choose one by its metric: `--by {first}.{}`", super::USUAL))),
+            .hint(format!("choose one by its metric: `--by {first}.{}`, or name those to compare", super::USUAL))),
     }
 }
 
@@ -166,7 +168,8 @@ fn stages(
         let tree = trees.get(&stage).ok_or_else(missing)?;
         let evaluation = table(format!("`{name}`"), tree, &loaded.store.objects)?;
         let looks = looks(&loaded.folder, [tree]);
-        Ok(Contender { name, evaluations: vec![evaluation], rank: None, points: Vec::new(), looks })
+        let results = vec![tree.digest()];
+        Ok(Contender { name, evaluations: vec![evaluation], rank: None, results, points: Vec::new(), looks })
     };
     wanted.into_iter().map(contender).collect()
 }
@@ -188,7 +191,7 @@ fn results(host: &Host, loaded: &Loaded) -> Result<BTreeMap<String, Tree>, Failu
     Ok(trees?)
 }
 
-/// Points of a sweep, repeats together: those named, or all that have results.
+/// Points of a sweep, repeats together: those named, or all that have results; of each, the evaluations that are named, or its only one.
 fn points(
     host: &Host,
     arguments: &Arguments,
@@ -197,10 +200,39 @@ fn points(
     chosen: &[String],
 ) -> Result<Vec<Contender>, Failure> {
     let sweep = &swept.sweep;
-    let choice = PointChoice { each: arguments.each, by: arguments.by.as_deref() };
-    let EvaluatedPoints { found, open } = evaluated(host, choice, loaded, swept, chosen)?;
+    let pipeline = swept.sweep.points.first().map_or(&loaded.pipeline, |point| &point.pipeline);
+    let names = evaluating(pipeline);
+    let outlet = |word: &str| pipeline.outlet(word).map_or_else(|| word.to_owned(), |of| of.stage.clone());
+    let (stages, chosen): (Vec<String>, Vec<String>) =
+        chosen.iter().cloned().partition(|word| names.contains(&outlet(word)));
+    let chosen = &chosen;
+    let trees = results(host, loaded)?;
+    let EvaluatedPoints { found, open } = if stages.is_empty() {
+        let choice = PointChoice { each: arguments.each, by: arguments.by.as_deref() };
+        of_points(choice, loaded, swept, &trees, chosen)?
+    } else {
+        let mut all = EvaluatedPoints { found: Vec::new(), open: Vec::new() };
+        for word in &stages {
+            let by = format!("{}.{}", outlet(word), super::USUAL);
+            let choice = PointChoice { each: arguments.each, by: Some(&by) };
+            let of_stage = of_points(choice, loaded, swept, &trees, chosen)?;
+            let same = |other: &Contender| other.results == of_stage.found[0].results;
+            // What no point changes is compared once.
+            if of_stage.open.is_empty() && of_stage.found.iter().all(same) {
+                all.found.extend(of_stage.found.into_iter().take(1).map(|one| Contender { name: word.clone(), ..one }));
+                continue;
+            }
+            let title = |point: &str| if point.is_empty() { word.clone() } else { format!("{word} at {point}") };
+            all.open.extend(of_stage.open.iter().map(|point| title(point)));
+            all.found.extend(of_stage.found.into_iter().map(|one| Contender { name: title(&one.name), ..one }));
+        }
+        all
+    };
     if !open.is_empty() {
         let mut run = format!("`macula run {} --sweep {}", loaded.file, sweep.name);
+        for stage in &stages {
+            let _ = write!(run, " {stage}");
+        }
         for set in &arguments.set {
             let _ = write!(run, " --set {set}");
         }
@@ -233,8 +265,18 @@ pub(super) fn evaluated(
     swept: &Swept,
     chosen: &[String],
 ) -> Result<EvaluatedPoints, Failure> {
+    of_points(choice, loaded, swept, &results(host, loaded)?, chosen)
+}
+
+/// As [`evaluated`], with the trees of evaluations at hand.
+fn of_points(
+    choice: PointChoice,
+    loaded: &Loaded,
+    swept: &Swept,
+    trees: &BTreeMap<String, Tree>,
+    chosen: &[String],
+) -> Result<EvaluatedPoints, Failure> {
     let sweep = &swept.sweep;
-    let trees = results(host, loaded)?;
     let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
     for (number, point) in sweep.points.iter().enumerate() {
         let varied = sweep.axes.iter().zip(&point.at).filter(|(axis, _)| choice.each || !axis.repeats);
@@ -264,7 +306,8 @@ pub(super) fn evaluated(
         let mut of_points = Vec::new();
         for &number in points {
             let names = evaluating(&sweep.points[number].pipeline);
-            let stage = one_of(&names, choice.by, Some(sweep), &format!("`{name}`"))?;
+            let of = if name.is_empty() { format!("sweep `{}`", sweep.name) } else { format!("`{name}`") };
+            let stage = one_of(&names, choice.by, Some(sweep), &of)?;
             let merged = swept.places[number].get(&stage);
             if let Some(tree) = merged.and_then(|merged| trees.get(merged)) {
                 let title = format!("point {} ({})", number + 1, sweep.words(&sweep.points[number]));
@@ -276,8 +319,9 @@ pub(super) fn evaluated(
             open.push(name);
         } else {
             let rank = sweep.rank.as_ref().map(|rank| rank.metric.clone());
+            let results = of_points.iter().map(|tree| tree.digest()).collect();
             let looks = looks(&loaded.folder, of_points);
-            found.push(Contender { name, evaluations, rank, points: points.clone(), looks });
+            found.push(Contender { name, evaluations, rank, results, points: points.clone(), looks });
             places.push(&sweep.points[points[0]].at);
         }
     }
@@ -336,7 +380,8 @@ fn of_runs(host: &Host, arguments: &Arguments, ids: &[String]) -> Result<Vec<Con
         let read = group.rows.iter().map(|at| of_run_record(&store, arguments, &runs[*at]));
         let (evaluations, trees): (Vec<_>, Vec<_>) = read.collect::<Result<Vec<_>, Failure>>()?.into_iter().unzip();
         let looks = looks(&folder, &trees);
-        Ok(Contender { name, evaluations, rank: None, points: Vec::new(), looks })
+        let results = trees.iter().map(Tree::digest).collect();
+        Ok(Contender { name, evaluations, rank: None, results, points: Vec::new(), looks })
     };
     groups.iter().map(contender).collect()
 }
