@@ -16,7 +16,7 @@ use crate::base::{Digest, Streams};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
 use crate::stage::{
-    Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
+    Ctx, Files, Implementation, Inputs, Item, Named, NoProgress, Params, StageError, Stop, Summary, Warning, Work,
 };
 use crate::store::{Absent, Accept, EVERYWHERE, Found, ItemHit, Manifest, RemoteHit, ReusedItems, Store, Tree};
 
@@ -482,13 +482,4 @@ pub fn item_params(stage: &StageSpec, implementation: &Implementation) -> Params
 /// Whether a parameter only selects the items of a map stage and does not affect their results.
 fn only_enumerates(name: &str, implementation: &Implementation) -> bool {
     matches!(implementation.work, Work::Map { enumeration_params, .. } if enumeration_params.contains(&name))
-}
-
-/// Progress that is not shown.
-struct NoProgress;
-
-impl Progress for NoProgress {
-    fn step(&self, _done: u64, _total: u64, _unit: &str) {}
-    fn line(&self, _text: &str) {}
-    fn warn(&self, _warning: &Warning) {}
 }

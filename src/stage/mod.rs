@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::determinism::{Determinism, Tolerance, combined_target, is_combined};
 pub use self::item::{Item, ItemResult};
-pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resume, resume_note};
+pub use self::progress::{MetricColumn, MetricStyle, Metrics, NoProgress, Progress, note_resume, resume_note};
 pub use self::settings::StageSettings;
 use crate::base::Streams;
 use crate::lang::value::Value;

@@ -29,6 +29,16 @@ pub trait Progress: Sync {
     fn warn(&self, warning: &Warning);
 }
 
+/// Receiver that ignores everything.
+#[derive(Clone, Copy, Debug)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn step(&self, _: u64, _: u64, _: &str) {}
+    fn line(&self, _: &str) {}
+    fn warn(&self, _: &Warning) {}
+}
+
 /// Metrics after an epoch: all of them by name, and the columns in which people read the main ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {

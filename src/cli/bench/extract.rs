@@ -9,7 +9,7 @@ use crate::base::{Sources, Streams};
 use crate::lang::spec::{Points, StageSpec};
 use crate::lang::{self};
 use crate::plan::decision::item_params;
-use crate::stage::{Ctx, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Warning, Work};
+use crate::stage::{Ctx, Implementation, Inputs, Item, Named, NoProgress, Params, StageError, Stop, Work};
 use crate::stages;
 use crate::store::{Objects, Tree};
 
@@ -78,7 +78,7 @@ impl<'a> Items<'a> {
             streams: Streams::new(1, self.implementation.name),
             objects: self.objects,
             partial: self.partial,
-            progress: &Silent,
+            progress: &NoProgress,
             stop: &self.stop,
         }
     }
@@ -101,15 +101,4 @@ fn whole(stage: &StageSpec, inputs: &Inputs, objects: &Objects, partial: &Path) 
     };
     let outcome = gather(&work.ctx(&Params(stage.values())), &made)?;
     outcome.outputs.into_values().next().ok_or_else(|| StageError::Bug("a stage without an output".to_owned()))
-}
-
-/// Progress is ignored.
-struct Silent;
-
-impl Progress for Silent {
-    fn step(&self, _: u64, _: u64, _: &str) {}
-
-    fn line(&self, _: &str) {}
-
-    fn warn(&self, _: &Warning) {}
 }

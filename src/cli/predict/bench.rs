@@ -15,7 +15,7 @@ use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
 use crate::learn::model::ModelInfo;
 use crate::run::Host;
-use crate::stage::{Ctx, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Warning, Work};
+use crate::stage::{Ctx, Implementation, Inputs, Item, Named, NoProgress, Params, StageError, Stop, Work};
 use crate::stages;
 use crate::stages::heat_map::{HEAT_MAP, MODEL};
 use crate::store::{Entry, Objects, Tree};
@@ -170,7 +170,7 @@ impl Bench {
             streams: Streams::new(0, implementation.name),
             objects: &self.objects,
             partial: &self.folder,
-            progress: &Quiet,
+            progress: &NoProgress,
             stop: &self.stop,
         }
     }
@@ -197,13 +197,4 @@ fn copied(tree: &Tree, from: &Objects, to: &Objects) -> Result<Tree, StageError>
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
     serde_json::to_vec(value).map_err(|error| StageError::Bug(error.to_string()))
-}
-
-/// Notes about a photograph are printed with the table.
-struct Quiet;
-
-impl Progress for Quiet {
-    fn step(&self, _: u64, _: u64, _: &str) {}
-    fn line(&self, _: &str) {}
-    fn warn(&self, _: &Warning) {}
 }
