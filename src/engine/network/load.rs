@@ -10,6 +10,7 @@ use crate::base::figure::counted;
 use crate::engine::kernels::norm::Statistics;
 use crate::lang::network::NetworkSpec;
 use crate::lang::network::attention::{BIAS_TABLE, table_rows};
+use crate::lang::network::parts::is_below;
 use crate::stage::{Params, StageError, Warning};
 
 /// Tensors of another shape that are named.
@@ -54,22 +55,29 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
+    /// Missing tensors that are not below one of the layers in `new`.
+    fn required(&self, new: &[String]) -> Vec<String> {
+        self.missing.iter().filter(|name| !new.iter().any(|part| is_below(name, part))).cloned().collect()
+    }
+
     fn sort(&mut self) {
         for list in [&mut self.loaded, &mut self.missing, &mut self.replaced, &mut self.folded] {
             list.sort_unstable();
         }
     }
 
-    /// Warning if the file both lacks tensors of the network and has unused ones: the names may not match.
+    /// Warning if the file both lacks tensors of the network, besides those below the layers in `new`, and has unused ones: the names may not
+    /// match.
     #[must_use]
-    pub fn doubt(&self, weights: &str, network: &str) -> Option<Warning> {
-        if self.missing.is_empty() || self.unexpected.is_empty() {
+    pub fn doubt(&self, weights: &str, network: &str, new: &[String]) -> Option<Warning> {
+        let missing = self.required(new);
+        if missing.is_empty() || self.unexpected.is_empty() {
             return None;
         }
         let text = format!(
             "{weights} lacks {} of network `{network}`, which are initialised randomly ({}), and has {} that the network lacks ({}): check that the names match",
-            counted(self.missing.len() as u64, "tensor", "tensors"),
-            list(&self.missing, 3),
+            counted(missing.len() as u64, "tensor", "tensors"),
+            list(&missing, 3),
             counted(self.unexpected.len() as u64, "tensor", "tensors"),
             list(&self.unexpected, 3),
         );
@@ -189,7 +197,7 @@ pub fn foresee(
     report.unexpected = found.others(report.loaded.iter());
     report.bare = found.left_out(&report.loaded);
     fitted(&misfits(&program, programs.next().as_ref(), &found, spec), spec, &found.file)?;
-    lacking(&report, missing, &found.file, &spec.name)?;
+    lacking(&report, missing, &[], &found.file, &spec.name)?;
     Ok(report)
 }
 
@@ -238,16 +246,17 @@ fn fitted(wrong: &[String], spec: &NetworkSpec, file: &str) -> Result<(), StageE
     Err(StageError::input("weights-shape", text).hint(hint).field("init"))
 }
 
-/// Fails if a file lacks required tensors.
-fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> Result<(), StageError> {
+/// Fails if a file lacks required tensors: those that are not below one of the layers in `new`.
+fn lacking(report: &LoadReport, missing: Missing, new: &[String], file: &str, network: &str) -> Result<(), StageError> {
+    let required = report.required(new);
     let none = report.loaded.is_empty();
     let begins = |names: &[String], prefix: &str| names.iter().any(|name| name.starts_with(prefix));
     // Swin: the final norm has one name in both.
     let renamed = begins(&report.unexpected, "layers.0.blocks.") && begins(&report.missing, "features.1.0.");
-    if !none && !renamed && (missing == Missing::Initialise || report.missing.is_empty()) {
+    if !none && !renamed && (missing == Missing::Initialise || required.is_empty()) {
         return Ok(());
     }
-    let text = format!("{file} lacks tensors of network `{network}`: {}", list(&report.missing, 6));
+    let text = format!("{file} lacks tensors of network `{network}`: {}", list(&required, 6));
     let hint = match (none, report.unexpected.is_empty()) {
         _ if renamed => "its names are timm's (`layers.0.blocks.0…`), those of the network torchvision's (`features.1.0…`): use torchvision's weights, or describe the network with timm's names".to_owned(),
         (true, true) => "it has no floating-point tensors".to_owned(),
@@ -257,8 +266,13 @@ fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> 
     Err(StageError::input("weights-missing", text).hint(hint).field("missing"))
 }
 
-/// As [`Network::load`]. Changes nothing on failure.
-pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
+/// As [`Network::load_part`]. Changes nothing on failure.
+pub(super) fn load(
+    network: &mut Network,
+    weights: &Weights,
+    missing: Missing,
+    new: &[String],
+) -> Result<LoadReport, StageError> {
     let prefixes = network.spec.prefixes.clone();
     let found = FileTensors::new(&weights.tensors, &weights.refused, weights.name(), &network.names(), &prefixes)?;
     let shape = |name: &str| found.get(name).map(|(shape, _)| shape.as_slice());
@@ -333,7 +347,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     report.unexpected = found.others(report.loaded.iter().chain(&report.replaced));
 
     fitted(&wrong, &network.spec, &found.file)?;
-    lacking(&report, missing, &found.file, &network.spec.name)?;
+    lacking(&report, missing, new, &found.file, &network.spec.name)?;
     report.bare = found.left_out(&report.loaded);
     report.prefix = found.prefix;
     (network.flat, network.running, network.uncalibrated) = (flat, running, folded);

@@ -142,6 +142,15 @@ impl Network {
         Ok(Self::of(program, (spec, side, 0), &Streams::new(0, "encode")))
     }
 
+    /// Rows, columns and channels that `spec`, a network up to a tap, gives for patches of `size` px with embeddings of these shapes.
+    ///
+    /// # Errors
+    /// As [`Network::joined`].
+    pub fn shape_of(spec: &NetworkSpec, size: usize, shapes: &JoinedShapes) -> Result<[usize; 3], StageError> {
+        let Extent { height, width, channels } = compile::output_extent(spec, size, shapes)?;
+        Ok([height, width, channels])
+    }
+
     fn of(program: Program, (spec, size, classes): (&NetworkSpec, usize, usize), streams: &Streams) -> Self {
         let (flat, running) = (initial::parameters(&program, streams), initial::running(&program));
         Self {
@@ -360,6 +369,12 @@ impl Network {
         self.head_parameters().into_iter().map(|(weight, bias)| (name(weight), bias.map(name))).collect()
     }
 
+    /// Names of the layers in [`Network::heads`].
+    #[must_use]
+    pub fn head_layers(&self) -> Vec<String> {
+        heads(&self.spec).into_iter().map(str::to_owned).collect()
+    }
+
     /// Number of outputs in training: logits of the network, then those of each auxiliary output.
     #[must_use]
     pub fn outputs(&self) -> usize {
@@ -401,7 +416,15 @@ impl Network {
     /// # Errors
     /// [`StageError::Input`] naming tensors that are missing (with [`Missing::Error`]), of a different shape, or not finite.
     pub fn load(&mut self, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
-        let report = load::load(self, weights, missing)?;
+        self.load_part(weights, missing, &[])
+    }
+
+    /// As [`Network::load`]; but what is below the layers in `new` may be missing from `weights` in any case.
+    ///
+    /// # Errors
+    /// As [`Network::load`].
+    pub fn load_part(&mut self, weights: &Weights, missing: Missing, new: &[String]) -> Result<LoadReport, StageError> {
+        let report = load::load(self, weights, missing, new)?;
         self.host_changed();
         Ok(report)
     }
@@ -510,12 +533,11 @@ pub fn own_kernels(spec: &NetworkSpec, work: NetworkWork) -> Result<(), StageErr
     Ok(())
 }
 
-/// Name of the last linear layer.
+/// Name of the last linear layer, if it gives one output per class; that of a network up to a tap does not.
 fn last_linear(layers: &[Layer]) -> Option<&str> {
-    layers.iter().rev().find_map(|layer| match layer {
-        Layer::Linear(linear) => Some(linear.name.as_str()),
-        _ => None,
-    })
+    let last =
+        layers.iter().rev().find_map(|layer| if let Layer::Linear(linear) = layer { Some(linear) } else { None });
+    last.filter(|linear| linear.out.is_none()).map(|linear| linear.name.as_str())
 }
 
 /// Error message of candle, without the stack frames that it adds if `RUST_BACKTRACE` is set.
