@@ -13,6 +13,9 @@ pub(super) type StageMetrics = BTreeMap<String, BTreeMap<String, f64>>;
 /// What an evaluation is compared by unless something else is asked for.
 pub(super) const USUAL: &str = "mean-average-precision";
 
+/// What a pretraining is compared by.
+const AT_R: &str = "mean-average-precision-at-r";
+
 /// The metric that `--by` names.
 ///
 /// # Errors
@@ -39,13 +42,16 @@ pub(super) fn named<'a>(rows: impl Iterator<Item = &'a StageMetrics>, by: &str) 
     Ok(Rank { stage: (*stage).to_owned(), metric: (*metric).to_owned(), better: ranking::better(metric) })
 }
 
-/// Mean average precision of the stage that has it in most rows; that of an evaluation rather than of a training.
+/// Mean average precision of the stage that has it in most rows; that of an evaluation rather than of a training, and at R if there is only
+/// a pretraining.
 pub(super) fn usual<'a>(rows: &(impl Iterator<Item = &'a StageMetrics> + Clone)) -> Option<Rank> {
     let has = |stage: &str, metric: &str| {
         rows.clone().filter(|row| row.get(stage).is_some_and(|own| own.contains_key(metric))).count()
     };
     let stages: BTreeSet<&String> = rows.clone().flat_map(BTreeMap::keys).collect();
+    let all = stages.into_iter().flat_map(|stage| [(stage, AT_R), (stage, USUAL)]);
     // Only a training has a loss.
-    let stage = stages.into_iter().max_by_key(|stage| (has(stage, USUAL), has(stage, "loss") == 0))?;
-    Some(Rank { stage: stage.clone(), metric: USUAL.to_owned(), better: ranking::better(USUAL) })
+    let (stage, metric) =
+        all.max_by_key(|(stage, metric)| (has(stage, metric), *metric == USUAL, has(stage, "loss") == 0))?;
+    Some(Rank { stage: stage.clone(), metric: metric.to_owned(), better: ranking::better(metric) })
 }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
-use super::network::NetworkSpec;
+use super::network::{Layer, Linear, NetworkSpec};
 use super::port_types::{CARRIERS, DUPLICATES};
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
@@ -370,11 +370,20 @@ impl DraftGraph<'_> {
             let place = place.unwrap_or(draft.spec.span);
             self.margins(stage, network, place, &mut diags);
             self.joined(stage, network, place, &mut diags);
+            let pretrains = draft.signature.outputs.iter().any(|out| out.ty == "weights");
+            if pretrains && matches!(network.layers.last(), Some(Layer::Linear(Linear { out: None, .. }))) {
+                let name = &network.name;
+                let message = format!("network `{name}` is a whole classifier, but an encoder is pretrained");
+                let hint = format!("end at a tap: `network {name} to=features`");
+                diags.push(in_bodies(Diag::error("no-tap", place, message).hint(hint), draft));
+                continue;
+            }
             let Some((side, from)) = self.cuts(stage).next().and_then(|cut| Some((self.side(cut)?, cut.0))) else {
                 continue;
             };
             // An encoder ends at a tap, and describes each patch by a vector.
-            let encodes = draft.signature.outputs.iter().any(|out| out.ty == "embeddings");
+            let encodes =
+                draft.signature.outputs.iter().any(|out| ["embeddings", "weights"].contains(&out.ty.as_str()));
             let misfits = if encodes {
                 match shapes::features(network, side) {
                     Ok(Some(TensorShape::Map { channels, height, width })) if height * width > 1 => {

@@ -57,6 +57,9 @@ const ONE_BCE: &str = "a patch may show several lesions, so every class has a bi
 const ONE_SEED: &str = "all stages draw with it; `replicate 1` gives one stage other random numbers";
 const ON_GPU: &str = "without it, a GPU is used if one works";
 
+/// `pretrain` has no loss without labels.
+const ONE_SUPERVISED: &str = "positives are patches with the same label, not only views of one patch";
+
 /// Every word, by tool.
 pub const WORDS: &[ForeignWord] = &[
     // Training.
@@ -82,6 +85,15 @@ pub const WORDS: &[ForeignWord] = &[
     of("torchvision", "alpha", Param("train", "loss.positive"), "`alpha=0.25` is `positive=0.25 negative=0.75`"),
     of("PyTorch", "pos_weight", Param("train", "loss.positive-weights"), ""),
     of("Keras", "class_weight", Param("train", "loss.class-weights"), ""),
+    of("pytorch-metric-learning", "SupConLoss", Case("pretrain", "loss", "contrastive"), ""),
+    of("pytorch-metric-learning", "NTXentLoss", Case("pretrain", "loss", "contrastive"), ONE_SUPERVISED),
+    of("SimCLR", "InfoNCE", Case("pretrain", "loss", "contrastive"), ONE_SUPERVISED),
+    of("SimCLR", "SimCLR", Stage("pretrain"), ONE_SUPERVISED),
+    of("SimCLR", "projector", Param("pretrain", "head"), "its tensors are called `projection`"),
+    of("PyTorch", "TripletMarginLoss", Case("pretrain", "loss", "triplet"), ""),
+    of("Keras", "TripletSemiHardLoss", Case("pretrain", "loss", "triplet"), "with `mining=nearest`"),
+    of("pytorch-metric-learning", "TripletMarginMiner", Param("pretrain", "loss.mining"), ""),
+    of("pytorch-metric-learning", "MPerClassSampler", Case("pretrain", "sampler", "per-class"), "with `each=`"),
     of("PyTorch", "scheduler", Param("train", "schedule"), ""),
     of("PyTorch", "lr_scheduler", Param("train", "schedule"), ""),
     of("PyTorch", "CosineAnnealingLR", Case("train", "schedule", "cosine"), ""),

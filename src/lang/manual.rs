@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::describe::page;
 use super::keywords::{self, LANGUAGE};
 use super::param_type::ParamType;
-use super::port_types::DUPLICATES;
+use super::port_types::{DUPLICATES, PRETRAINED};
 use super::signature::{Better, Example, Param, Signature};
 use super::stdlib::stdlib;
 use super::value::Value;
@@ -22,7 +22,7 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
     let floor = |signature: &Signature| match () {
         () if signature.inputs.is_empty() => 0,
         () if gives(signature, &["photographs", DUPLICATES, "lesions", "patches", "embeddings"]) => 1,
-        () if gives(signature, &["views", "model"]) => 2,
+        () if gives(signature, &["views", "model", PRETRAINED]) => 2,
         () if gives(signature, &["thresholds", "predictions", "maps", "scores", "spread", "analysis"]) => 3,
         () => 4,
     };

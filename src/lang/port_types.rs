@@ -3,7 +3,7 @@
 /// Types that hold labelled photographs or their patches, and pass marks on: outputs made of marked patches are marked.
 pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 
-/// The type of pretrained weights from a file.
+/// The type of pretrained weights, from a file or from `pretrain`.
 pub const PRETRAINED: &str = "weights";
 
 /// The type of pairs of photographs that show the same picture.

@@ -110,6 +110,8 @@ pub struct Param {
     pub fixes: Option<String>,
     /// What the keys of a map or the values of a list name, if they name something that is known before anything runs.
     pub names: Option<ParamNames>,
+    /// A part that the stage adds to its network, for a parameter that names such parts.
+    pub also: Option<String>,
     /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
@@ -359,7 +361,7 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "fixes", "names"];
+    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "fixes", "names", "also"];
     let facets: Vec<&str> = facets.into_iter().chain(ROLES.map(|(word, _)| word)).collect();
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
@@ -428,6 +430,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
             Some("classes") => Some(ParamNames::Classes),
             _ => None,
         },
+        also: node.prop("also").and_then(NodeEntry::text).map(str::to_owned),
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };
@@ -461,7 +464,9 @@ fn default(kind: &ParamType, range: Option<&Range>, entry: &NodeEntry) -> Result
     match (kind, entry.text()) {
         (ParamType::List(of), Some(text)) => {
             let parts = text.split_whitespace().map(|part| {
-                let value = part.parse().map_or_else(|_| Scalar::Text(part.to_owned()), Scalar::Real);
+                let whole = part.parse().ok().filter(|_| **of == ParamType::Count).map(Scalar::Int);
+                let real = || part.parse().map_or_else(|_| Scalar::Text(part.to_owned()), Scalar::Real);
+                let value = whole.unwrap_or_else(real);
                 super::param_type::value(of, range, None, &NodeEntry { value, ..entry.clone() })
             });
             parts.collect::<Result<_, _>>().map(Value::List)

@@ -45,6 +45,7 @@ modules![
     "stages/pool",
     "stages/predict",
     "stages/preprocess",
+    "stages/pretrain",
     "stages/program",
     "stages/rebalance",
     "stages/relabel",

@@ -68,10 +68,9 @@ pub struct FitState<E> {
     pub targets: BTreeSet<String>,
 }
 
-impl<E> FitState<E> {
+impl<E> Default for FitState<E> {
     /// State before the first step.
-    #[must_use]
-    pub const fn new() -> Self {
+    fn default() -> Self {
         let targets = BTreeSet::new();
         Self { epoch: 1, batches: 0, steps: 0, epochs: Vec::new(), best: None, best_figure: None, batch: None, targets }
     }

@@ -1,4 +1,4 @@
-//! Training and what follows it: losses, samplers, metrics, thresholds, calibration. Knows no kernel and no GPU library.
+//! Training and what follows it: losses, samplers, metrics, thresholds, calibration; pretraining of encoders. Knows no kernel and no GPU library.
 
 pub mod auxiliary;
 pub mod calibration;
@@ -16,6 +16,7 @@ pub mod model;
 pub mod model_inputs;
 pub mod objective;
 pub mod placement;
+pub mod pretrain;
 pub mod sampler;
 pub mod schedule;
 pub mod selfcheck;

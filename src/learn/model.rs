@@ -85,14 +85,19 @@ impl ModelInfo {
     /// Warning if the resolution differs from that of the training patches.
     #[must_use]
     pub fn scale_warning(&self, scale: u32, what: &str) -> Option<Warning> {
-        (scale != self.scale).then(|| {
-            let text = format!(
-                "the model was trained on pixels of {} x {} original pixels, but those of the {what} are {scale} x {scale}: lesions appear at a different size than in training",
-                self.scale, self.scale
-            );
-            Warning { code: "other-scale".to_owned(), text }
-        })
+        other_scale("the model was", self.scale, scale, what)
     }
+}
+
+/// Warning if the resolution `theirs` of some training differs from that of `what`. `were` begins the sentence: `the model was`.
+#[must_use]
+pub fn other_scale(were: &str, theirs: u32, scale: u32, what: &str) -> Option<Warning> {
+    (scale != theirs).then(|| {
+        let text = format!(
+            "{were} trained on pixels of {theirs} x {theirs} original pixels, but those of the {what} are {scale} x {scale}: lesions appear at a different size than in training",
+        );
+        Warning { code: "other-scale".to_owned(), text }
+    })
 }
 
 /// Label counts of one class.

@@ -2,10 +2,11 @@
 //! optimizer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
+use crate::base::sync::lock;
 use crate::data::patches::Label;
 
 /// Objective of a training.
@@ -23,6 +24,11 @@ pub trait Objective: Send + Sync {
 
     /// Derivative of [`Objective::value`] with respect to each output.
     fn gradient(&self, outputs: &[f32], targets: &Targets) -> Vec<f32>;
+
+    /// [`Objective::value`] and [`Objective::gradient`], for objectives that compute both at once.
+    fn value_and_gradient(&self, outputs: &[f32], targets: &Targets) -> (f64, Vec<f32>) {
+        (self.value(outputs, targets), self.gradient(outputs, targets))
+    }
 
     /// Value over a whole set; [`None`] if only a batch has one, as where the patches of a batch are compared with each other.
     fn of_set(&self, outputs: &[f32], targets: &Targets) -> Option<f64>;
@@ -118,13 +124,16 @@ pub const fn of_label(label: Label) -> Option<f32> {
 /// # Errors
 /// Errors of candle if the shapes do not match.
 pub fn on_tape(objective: &Arc<dyn Objective>, outputs: &Tensor, targets: &Targets) -> candle_core::Result<Tensor> {
-    outputs.apply_op1(ObjectiveOp { objective: Arc::clone(objective), targets: targets.clone() })
+    let gradient = Mutex::default();
+    outputs.apply_op1(ObjectiveOp { objective: Arc::clone(objective), targets: targets.clone(), gradient })
 }
 
 /// Objective as an operation on candle's tape.
 struct ObjectiveOp {
     objective: Arc<dyn Objective>,
     targets: Targets,
+    /// That of the forward pass.
+    gradient: Mutex<Vec<f32>>,
 }
 
 impl CustomOp1 for ObjectiveOp {
@@ -141,14 +150,13 @@ impl CustomOp1 for ObjectiveOp {
         if (end - start) * classes != self.targets.len() * outputs_of_one {
             candle_core::bail!("{} outputs but {} targets", end - start, self.targets.len());
         }
-        let value = self.objective.value(&outputs[start..end], &self.targets);
+        let (value, gradient) = self.objective.value_and_gradient(&outputs[start..end], &self.targets);
+        *lock(&self.gradient) = gradient;
         Ok((CpuStorage::F32(vec![value as f32]), Shape::from(())))
     }
 
     fn bwd(&self, outputs: &Tensor, _value: &Tensor, upstream: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let values = outputs.flatten_all()?.to_vec1::<f32>()?;
-        let gradient =
-            Tensor::from_vec(self.objective.gradient(&values, &self.targets), outputs.shape(), outputs.device())?;
+        let gradient = Tensor::from_vec(lock(&self.gradient).clone(), outputs.shape(), outputs.device())?;
         Ok(Some(gradient.broadcast_mul(upstream)?))
     }
 }

@@ -132,11 +132,15 @@ fn by_class(scores: &Scores, thresholds: &str) -> (Table, Vec<u8>) {
 pub const EPOCHS: &str = "epochs";
 
 /// Columns of the table of epochs that are shown first: their name, and their short head.
-const CURVE: [(&str, &str); 6] = [
+const CURVE: [(&str, &str); 10] = [
     ("epoch", "epoch"),
     ("validation AP", "valid AP"),
+    ("validation MAP@R", "valid MAP@R"),
     ("validation loss", "valid loss"),
     ("training loss", "train loss"),
+    ("active triplets", "active"),
+    ("positive distance", "positive"),
+    ("negative distance", "negative"),
     ("micro F1", "valid F1"),
     ("learning rate", "rate"),
 ];

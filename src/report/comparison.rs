@@ -467,7 +467,9 @@ fn head(figure: &str) -> String {
     let (name, class) = figure.split_once('.').map_or((figure, None), |(name, class)| (name, Some(class)));
     let words = match name {
         "mean-average-precision" => "mean AP".to_owned(),
+        "mean-average-precision-at-r" => "MAP@R".to_owned(),
         "average-precision" => "AP".to_owned(),
+        "average-precision-at-r" => "AP@R".to_owned(),
         "hamming-loss" => "Hamming loss".to_owned(),
         _ => name.replace("auroc", "AUROC").replace("f1", "F1").replace('-', " "),
     };

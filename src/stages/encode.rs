@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::io::BufReader;
 
+use super::fitting::{is_model, other_normalisation, weights_file};
 use super::inference;
-use super::train::{is_model, weights_file};
 use crate::base::figure::counted;
 use crate::base::regular;
 use crate::data::decode::Photograph;
@@ -81,10 +81,17 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
     if EncoderSettings::is_classifier(network) && !is_model(tree) {
         return Err(EncoderSettings::no_classes(network));
     }
+    let warnings: Vec<Warning> = rescaled(params, inputs, objects)?.into_iter().collect();
     let (shown, entry) = weights_file(tree, objects)?;
-    let Some(Ok(file)) = objects.outside_path(&entry).map(|path| regular::open(&path)) else { return Ok(Vec::new()) };
+    let Some(Ok(file)) = objects.outside_path(&entry).map(|path| regular::open(&path)) else { return Ok(warnings) };
     let header = WeightsHeader::read(&shown, BufReader::new(file))?;
-    foresee(&header, &shown, network, Missing::Error).map(|_| Vec::new()).map_err(lacking)
+    foresee(&header, &shown, network, Missing::Error).map(|_| warnings).map_err(lacking)
+}
+
+/// Warning if the network was trained on pixels of another normalisation.
+fn rescaled(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Option<Warning>, StageError> {
+    let Some(tree) = inputs.optional("init") else { return Ok(None) };
+    other_normalisation(tree, &Normalisation::from_params(params)?, objects)
 }
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
@@ -222,7 +229,8 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let count = counted(photographs.len() as u64, "photograph", "photographs");
     let headline = format!("{count} by {}: {}", info.description, info.shape());
     let tree = Embeddings { info, photographs }.write(ctx.objects)?;
-    let warnings = image_issues::warnings(results, ctx.objects)?;
+    let mut warnings = image_issues::warnings(results, ctx.objects)?;
+    warnings.extend(rescaled(ctx.params, ctx.inputs, ctx.objects)?);
     let summary = Summary { headline, warnings, ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }

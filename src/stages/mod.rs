@@ -11,6 +11,7 @@ pub mod export;
 pub mod extract;
 pub mod files;
 pub mod filter_black;
+mod fitting;
 pub mod folder;
 pub mod froc;
 mod given_scores;
@@ -23,6 +24,7 @@ pub mod near_duplicates;
 pub mod pool;
 pub mod predict;
 pub mod preprocess;
+pub mod pretrain;
 pub mod rebalance;
 pub mod relabel;
 pub mod report;
@@ -61,6 +63,7 @@ pub fn registry() -> &'static [Implementation] {
         pool::POOL,
         predict::PREDICT,
         preprocess::PREPROCESS,
+        pretrain::PRETRAIN,
         rebalance::REBALANCE,
         relabel::RELABEL,
         report::REPORT,

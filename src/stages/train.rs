@@ -1,32 +1,28 @@
 //! `train`: fits a classifier to patches and outputs the model of its best epoch.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
 
-use super::inference::{EMBEDDINGS, narrowed};
+use super::fitting::{
+    APART, OpenSets, WEIGHTS, family, foresee_weights, initial, names, network, open, read_by_network, real,
+    starts_table, surroundings, target, without_gpu,
+};
+use super::inference::EMBEDDINGS;
 use crate::base::figure::per_class;
-use crate::base::{Hasher, regular};
-use crate::data::embeddings::JoinedEmbeddings;
-use crate::data::patches::PatchSet;
-use crate::engine::augment::{Augmentation, RECIPE};
-use crate::engine::gpu::{self, DeviceChoice, DeviceRequest, Precision};
-use crate::engine::network::{Missing, NetworkWork, Weights, WeightsHeader, canvas, device_for, foresee};
+use crate::engine::gpu;
 use crate::engine::normalise::Normalisation;
-use crate::lang::network::NetworkSpec;
 use crate::lang::network::parts::is_below;
 use crate::lang::value::Value;
 use crate::learn::fit::classification::{Classification, Labels};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
 use crate::learn::fit::settings::{ClassifierSettings, FitSettings, idle};
-use crate::learn::fit::{Family, FitNotes, FitTask, Fitted, InitialWeights, fit};
-use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{Classifier, ModelInfo, same_encoder};
+use crate::learn::fit::{FitNotes, FitTask, Fitted, fit};
+use crate::learn::model::ModelInfo;
 use crate::learn::spread::metric_name;
 use crate::stage::{
-    Cell, ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, ReadPart, StageError,
-    Summary, Table, Tolerance, Warning, Work,
+    Cell, ConnectedPorts, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, StageError, Summary,
+    Table, Warning, Work,
 };
-use crate::store::{Entry, Objects, Tree};
+use crate::store::{Objects, Tree};
 
 /// The implementation.
 pub const TRAIN: Implementation = Implementation {
@@ -47,31 +43,11 @@ fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageEr
     Ok(without_gpu(params)?.into_iter().collect())
 }
 
-fn without_gpu(params: &Params) -> Result<Option<StageError>, StageError> {
-    let request = DeviceRequest::from_values(&params.0, DeviceChoice::Auto);
-    Ok(gpu::not_built_for(request, Precision::from_name(params.text("precision")?)))
-}
-
-/// Warnings before training: whether there is something to learn, and which weights the network will use, by the names in their header.
+/// Warnings before training: whether there is something to learn, and which weights the network will use.
 fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
     let Value::Network(network) = params.get("network") else { return Ok(Vec::new()) };
     without_gpu(params)?.map_or(Ok(()), Err)?;
-    let mut warnings: Vec<Warning> = idle(params, network)?.into_iter().collect();
-    let Some(tree) = inputs.optional("init") else { return Ok(warnings) };
-    let (shown, entry) = weights_file(tree, objects)?;
-    let Some(Ok(file)) = objects.outside_path(&entry).map(|path| regular::open(&path)) else { return Ok(warnings) };
-    let header = WeightsHeader::read(&shown, BufReader::new(file))?;
-    let report = foresee(&header, &shown, network, Missing::from_params(params)?)?;
-    warnings.extend(report.doubt(&header.name(&shown), &network.name));
-    Ok(warnings)
-}
-
-/// Of the embeddings that patches carry, a training reads those that its network has inputs for.
-fn read_by_network(params: &Params, inputs: &Inputs, _: &Objects) -> Result<Vec<ReadPart>, StageError> {
-    let Value::Network(network) = params.get("network") else {
-        return Err(StageError::Bug("parameter `network` should be a network".to_owned()));
-    };
-    Ok(narrowed(inputs, &["data", "valid"], &network.embeddings()))
+    Ok(idle(params, network)?.into_iter().chain(foresee_weights(params, inputs, objects)?).collect())
 }
 
 /// Version 3 computes class weights from what the sampler draws, and matches names in `freeze` and `rate` up to a dot. Trainings that
@@ -106,51 +82,11 @@ fn cuts_names(params: &BTreeMap<String, Value>) -> bool {
     !parts.is_empty() && network.tensors().iter().any(cut)
 }
 
-/// Rounding differs from path to path, and training enlarges it: docs/lock.md says what was measured.
-const APART: Tolerance = Tolerance { metrics: 0.05, exempt: &["epoch"] };
-
-/// The class of a training: that of the device which computes it.
-fn target(params: &BTreeMap<String, Value>) -> String {
-    let text = |name: &str| match params.get(name) {
-        Some(Value::Text(text)) => text.as_str(),
-        _ => "",
-    };
-    let device = DeviceRequest::from_values(params, DeviceChoice::Auto);
-    let device = match params.get("network") {
-        Some(Value::Network(network)) => device_for(device, network, NetworkWork::Training),
-        _ => device,
-    };
-    gpu::target(device, Precision::from_name(text("precision")))
-}
-
-/// Warning if the augmentation moves the surroundings of a patch beyond its margin.
-fn surroundings(network: &NetworkSpec, data: &OpenPatchSet) -> Option<Warning> {
-    let info = &data.set.info;
-    let size = info.size as usize;
-    let wanted = data.recipe.as_ref()?.reach(canvas(network, size), size);
-    if network.margin(size) == 0 || wanted <= info.margin as usize {
-        return None;
-    }
-    let text = format!(
-        "rotation and shift move what input `wide` of network `{}` sees up to {wanted} px beyond the patch, but the margin is {} px, so corners are filled in; extract with `margin {wanted}`",
-        network.name, info.margin
-    );
-    Some(Warning { code: "no-margin".to_owned(), text })
-}
-
 fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
-    let Value::Network(network) = ctx.params.get("network") else {
-        return Err(StageError::Bug("parameter `network` should be a network".to_owned()));
-    };
-    let (data, valid) = (ctx.inputs.one("data")?, ctx.inputs.one("valid")?);
-    let set = PatchSet::read(data, ctx.objects)?;
+    let network = network(ctx.params)?;
     let settings = FitSettings::from_params(ctx.params, ctx.params.count("batch")?)?;
-    let of_classifier = ClassifierSettings::from_params(ctx.params, &set.info.classes)?;
-    let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
-    let data = data.for_network(network, ctx.objects)?;
-    let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
-    let valid = valid.for_network(network, ctx.objects).map_err(|error| error.field("valid"))?;
-    let embeddings = embeddings(network, &data.set, &valid.set)?;
+    let OpenSets { data, valid, embeddings } = open(ctx, network, settings.normal)?;
+    let of_classifier = ClassifierSettings::from_params(ctx.params, &data.set.info.classes)?;
     let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
     let task = FitTask {
         settings: &settings,
@@ -160,7 +96,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         init: init.as_ref(),
         streams: &ctx.streams,
         partial: ctx.partial,
-        family: family(ctx),
+        family: family(ctx, &TRAIN),
         progress: ctx.progress,
         stop: ctx.stop,
     };
@@ -171,7 +107,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     fitted.notes.warnings.extend(surroundings(network, &data));
     let info = &data.set.info;
     let model = ModelInfo {
-        network: network.as_ref().clone(),
+        network: network.clone(),
         inputs: network.inputs(),
         embeddings,
         classes: info.classes.clone(),
@@ -194,75 +130,6 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
     let summary = summary(&fitted, &goal.labels, &of_classifier, &info.classes);
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: Some(fitted.target) })
-}
-
-/// Embeddings of the training patches that a network reads; those of the validation patches must be by the same encoder.
-fn embeddings(network: &NetworkSpec, data: &PatchSet, valid: &PatchSet) -> Result<Vec<JoinedEmbeddings>, StageError> {
-    let names = network.embeddings();
-    let used = |set: &PatchSet| -> Vec<JoinedEmbeddings> {
-        set.embeddings.iter().filter(|joined| names.contains(&joined.name)).cloned().collect()
-    };
-    let (data, valid) = (used(data), used(valid));
-    for (ours, theirs) in data.iter().zip(&valid) {
-        same_encoder(ours, &theirs.info, "the validation patches").map_err(|error| error.field("valid"))?;
-    }
-    Ok(data)
-}
-
-/// Trainings that differ in `epochs` and data: a second key, under which the last state of a shorter one is found. It names all
-/// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte, and `device` none but by the class.
-fn family(ctx: &Ctx) -> Family {
-    let mut key = Hasher::new("macula training family 1");
-    key.int(u64::from(TRAIN.version_of(&ctx.params.0))).text(&target(&ctx.params.0)).int(ctx.streams.rank(
-        "family",
-        0,
-        &[],
-    ));
-    for (name, value) in &ctx.params.0 {
-        if !["epochs", "checkpoint", "device", "device.index", "device.engine"].contains(&name.as_str()) {
-            value.hash(key.text(name));
-        }
-    }
-    let mut data = Hasher::new("macula training data 1");
-    for port in ["data", "valid", "init"] {
-        if let Some(tree) = ctx.inputs.optional(port) {
-            data.text(port).digest(&tree.digest());
-        }
-    }
-    Family { folder: ctx.partial.with_file_name(key.finish().to_string()), data: data.finish() }
-}
-
-/// The augmentation recipe of a tree; [`None`] for plain patches.
-fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Augmentation>, StageError> {
-    let Some(bytes) = objects.read_in(tree, RECIPE)? else { return Ok(None) };
-    let recipe = serde_json::from_slice(&bytes);
-    recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
-}
-
-/// The only file of a tree of weights, or the weights of a model, and its name.
-pub(super) fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
-    let of_model = tree.entries.get_key_value(WEIGHTS).filter(|_| is_model(tree));
-    let Some((name, entry)) = of_model.or_else(|| tree.entries.iter().next()) else {
-        return Err(StageError::Bug("weights without a file".to_owned()));
-    };
-    // A source's file stays where the user has it, and is shown by that path.
-    let own = objects.outside_path(entry);
-    Ok((own.map_or_else(|| name.clone(), |path| path.display().to_string()), *entry))
-}
-
-/// File of a model with the weights of its selected epoch.
-const WEIGHTS: &str = "weights.safetensors";
-
-/// Whether a tree is a model, and not a file of weights.
-pub(super) fn is_model(tree: &Tree) -> bool {
-    tree.get("model.json").is_some()
-}
-
-fn initial(tree: &Tree, objects: &Objects) -> Result<InitialWeights, StageError> {
-    let (shown, entry) = weights_file(tree, objects)?;
-    let weights = Weights::parse(&shown, &objects.read(&entry)?)?;
-    let model = if is_model(tree) { Some(Classifier::info(tree, objects)?) } else { None };
-    Ok(InitialWeights { weights, model })
 }
 
 fn summary(
@@ -321,14 +188,6 @@ fn named_metrics(epoch: &EpochMetrics, classes: &[String]) -> BTreeMap<String, f
         classes.flat_map(|(at, class)| of_class(at).map(|(words, value)| (metric_name(words, Some(class)), value)));
     all.extend(named.chain(per_class).filter_map(|(name, value)| Some((name, value?))));
     all
-}
-
-fn real(value: Option<f64>) -> Cell {
-    value.map_or(Cell::Null(()), Cell::Real)
-}
-
-fn names(columns: &[&str]) -> Vec<String> {
-    columns.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn metrics_table(epoch: &EpochMetrics, classes: &[String]) -> Table {
@@ -416,21 +275,10 @@ fn labels_table(labels: &Labels, settings: &ClassifierSettings, classes: &[Strin
     }
 }
 
-fn starts_table<E>(fitted: &Fitted<E>) -> Option<Table> {
-    let row = |(what, count, tensors): &(String, usize, String)| {
-        vec![Cell::Text(what.clone()), Cell::Int(*count as i64), Cell::Text(tensors.clone())]
-    };
-    (!fitted.notes.starts.is_empty()).then(|| Table {
-        title: "initialisation of tensors".to_owned(),
-        columns: names(&["source", "tensors", "names"]),
-        rows: fitted.notes.starts.iter().map(row).collect(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::network::{Layer, Linear};
+    use crate::lang::network::{Layer, Linear, NetworkSpec};
 
     fn version(changes: &[(&str, Value)]) -> u32 {
         let text = |text: &str| Value::Text(text.to_owned());

@@ -296,6 +296,12 @@ pub(super) const PAGES: &[Page] = &[
         "The message names the layer and both shapes. `macula show FILE NETWORK` shows the shapes of all layers.",
     ),
     page(
+        "name-taken",
+        "A network has a layer of the name of a part that its stage adds, such as the `projection` of `pretrain`.",
+        "network mine { conv projection out=8 kernel=3; global-avg-pool; tap features; linear fc }\npipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundus }\n    split folds { from patches }\n    pretrain encoder { data folds.train; valid folds.valid; network mine to=features }\n}",
+        "Give the layer another name.",
+    ),
+    page(
         "network-size",
         "A network expands to more than 4,096 layers, or nests them more than 64 deep, through blocks that use blocks or `repeat`.",
         "",

@@ -513,8 +513,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "no-tap",
-        "`encode` gets a whole classifier, but weights without classes, so that it is not known what its outputs mean.",
-        "Use a trained model as `init`, or name the tap at which the network ends: `network resnet18 to=features`.",
+        "`encode` gets a whole classifier, but weights without classes, so that it is not known what its outputs mean; or `pretrain` gets a classifier, not an encoder.",
+        "Name the tap at which the network ends: `network resnet18 to=features`. For `encode`, a trained model as `init` is an alternative.",
     ),
     found(
         "mixed-encoders",
@@ -528,7 +528,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "patch-grid",
-        "`encode` describes each patch by one vector, but the network gives a grid of vectors per patch.",
+        "`encode` and `pretrain` describe each patch by one vector, but the network gives a grid of vectors per patch.",
         "End at a tap behind a global pooling, such as `to=features`.",
     ),
     found(

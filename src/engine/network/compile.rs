@@ -18,13 +18,7 @@ pub(super) fn compile(
     joined: &JoinedShapes,
     classes: usize,
 ) -> Result<Program, StageError> {
-    let inputs = spec.inputs();
-    let mut compiler = Compiler::new(canvas(spec, size), classes);
-    compiler.join(spec, joined)?;
-    compiler.inputs = ops::compile_inputs(&inputs, &mut compiler)?;
-    compiler.inputs.values().for_each(|value| compiler.pinned[*value] = true);
-    let patch = compiler.inputs[&InputKind::Patch];
-    let logits = compiler.sequence(&spec.layers, patch)?;
+    let (mut compiler, logits) = compile_layers(spec, size, joined, classes)?;
     let extent = compiler.extents[logits];
     if extent != (Extent { height: 1, width: 1, channels: classes }) {
         return Err(wrong(format!(
@@ -35,6 +29,29 @@ pub(super) fn compile(
     }
     compiler.auxiliary(&spec.auxiliary, logits)?;
     named_once(compiler.program, spec)
+}
+
+/// Compiles the layers of `spec`; returns the value that they give.
+fn compile_layers(
+    spec: &NetworkSpec,
+    size: usize,
+    joined: &JoinedShapes,
+    classes: usize,
+) -> Result<(Compiler, usize), StageError> {
+    let inputs = spec.inputs();
+    let mut compiler = Compiler::new(canvas(spec, size), classes);
+    compiler.join(spec, joined)?;
+    compiler.inputs = ops::compile_inputs(&inputs, &mut compiler)?;
+    compiler.inputs.values().for_each(|value| compiler.pinned[*value] = true);
+    let patch = compiler.inputs[&InputKind::Patch];
+    let output = compiler.sequence(&spec.layers, patch)?;
+    Ok((compiler, output))
+}
+
+/// Extent of the output of `spec`, a network up to a tap, for patches of `size` px with these embeddings.
+pub(super) fn output_extent(spec: &NetworkSpec, size: usize, joined: &JoinedShapes) -> Result<Extent, StageError> {
+    let (compiler, output) = compile_layers(spec, size, joined, 0)?;
+    Ok(compiler.extents[output])
 }
 
 /// Compiles `spec`, a network up to a tap, for images of `side` px.

@@ -8,6 +8,7 @@ use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::draft::Draft;
 use crate::lang::network::NetworkSpec;
+use crate::lang::port_types::PRETRAINED;
 use crate::lang::signature::OutPort;
 use crate::lang::value::Value;
 
@@ -222,6 +223,6 @@ impl DraftGraph<'_> {
 /// The network that a stage trains.
 fn network_of<'d>(draft: &'d Draft) -> Option<&'d NetworkSpec> {
     // An encoder's network reads photographs.
-    let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
+    let trains = draft.signature.outputs.iter().any(|out| ["model", PRETRAINED].contains(&out.ty.as_str()));
     draft.spec.network().filter(|_| trains)
 }

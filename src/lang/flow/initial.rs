@@ -1,4 +1,5 @@
-//! Networks that start from, or encode with, a model of the same pipeline: its tensors are known before it is trained.
+//! Networks that start from, or encode with, a model or pretrained weights of the same pipeline: their tensors are known before they are
+//! trained.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ const MISSING: &str = "missing";
 const INITIALISE: &str = "initialise";
 
 impl DraftGraph<'_> {
-    /// Errors for networks with tensors that the model at another port lacks.
+    /// Errors for networks with tensors that the model or the weights at another port lack.
     pub(super) fn initial(&self) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
@@ -24,10 +25,12 @@ impl DraftGraph<'_> {
             let initialises = matches!(draft.spec.value(MISSING), Some(Value::Text(case)) if case == INITIALISE);
             for (_, reference, place, source) in self.reads(stage).filter(|_| !initialises) {
                 let trained = &self.drafts[source];
-                let is_model = trained.signature.output(Some(&reference.port)).is_some_and(|out| out.ty == "model");
-                let Some(of_model) = trained.spec.network().filter(|_| is_model) else { continue };
+                let given = trained.signature.output(Some(&reference.port)).map(|out| out.ty.as_str());
+                let Some(what) = given.filter(|ty| ["model", "weights"].contains(ty)) else { continue };
+                let Some(of_model) = trained.spec.network() else { continue };
                 let there: BTreeSet<String> = of_model.tensors().into_iter().collect();
-                let trains = draft.signature.outputs.iter().any(|out| out.ty == "model");
+                let gives = |ty: &str| draft.signature.outputs.iter().any(|out| out.ty == ty);
+                let trains = gives("model");
                 // Of a network that is a part of the model's own, tensors may be found behind a prefix.
                 let is_there = |name: &String| {
                     there.contains(name) || {
@@ -49,14 +52,17 @@ impl DraftGraph<'_> {
                 let more =
                     if more > 0 { format!(" and {}", counted(more as u64, "other", "others")) } else { String::new() };
                 let message = format!(
-                    "the model of `{} {}` lacks tensors of network `{}`: {}{more}",
+                    "the {what} of `{} {}` lack{} tensors of network `{}`: {}{more}",
                     trained.spec.stage_type,
                     trained.spec.name,
+                    if what == "model" { "s" } else { "" },
                     network.name,
                     named.join(", ")
                 );
-                let hint = if trains {
-                    format!("train on with its network, `{}`, or set `{MISSING} {INITIALISE}`", of_model.name)
+                let hint = if trains || gives("weights") {
+                    // Of a network up to a tap, the whole one.
+                    let whole = of_model.name.split(" to=").next().unwrap_or(&of_model.name);
+                    format!("train on with its network, `{whole}`, or set `{MISSING} {INITIALISE}`")
                 } else {
                     format!("use its network, `{}`, up to one of its taps", of_model.name)
                 };

@@ -5,8 +5,8 @@ use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::classes;
 use crate::lang::draft::Draft;
-use crate::lang::network::parts::part_hint;
-use crate::lang::signature::ParamNames;
+use crate::lang::network::parts::{is_below, part_hint};
+use crate::lang::signature::{Param, ParamNames};
 use crate::lang::value::Value;
 
 impl DraftGraph<'_> {
@@ -14,6 +14,8 @@ impl DraftGraph<'_> {
     pub(super) fn names(&self) -> Vec<Diag> {
         let mut diags = Vec::new();
         for draft in self.drafts {
+            let added = draft.signature.params.iter().find_map(|param| param.also.as_ref());
+            diags.extend(added.and_then(|also| taken(draft, also)).map(|diag| in_bodies(diag, draft)));
             for param in &draft.signature.params {
                 let Some(names) = param.names else { continue };
                 let given = given(draft, &param.name);
@@ -21,7 +23,7 @@ impl DraftGraph<'_> {
                     continue;
                 }
                 let found = match names {
-                    ParamNames::Layers => unknown_parts(draft, &param.name, &given),
+                    ParamNames::Layers => unknown_parts(draft, param, &given),
                     ParamNames::Classes => self.unknown_classes(draft, &param.name, &given),
                 };
                 diags.extend(found.into_iter().map(|diag| in_bodies(diag, draft)));
@@ -48,16 +50,34 @@ impl DraftGraph<'_> {
     }
 }
 
+/// An error if the network of a stage has a part called `also`, as the one that the stage adds.
+fn taken(draft: &Draft, also: &str) -> Option<Diag> {
+    let network = draft.spec.network()?;
+    let tensor = network.tensors().into_iter().find(|tensor| is_below(tensor, also))?;
+    let span = draft
+        .spec
+        .params
+        .values()
+        .find_map(|param| if matches!(param.value, Value::Network(_)) { param.span } else { None });
+    let message = format!(
+        "network `{}` has a tensor `{tensor}`, but `{also}` is what `{}` adds to it",
+        network.name, draft.spec.stage_type
+    );
+    Some(Diag::error("name-taken", span.unwrap_or(draft.spec.span), message).hint("give the layer another name"))
+}
+
 /// Errors for parts that the network of a stage does not have.
-fn unknown_parts(draft: &Draft, param: &str, given: &[(String, Span)]) -> Vec<Diag> {
+fn unknown_parts(draft: &Draft, param: &Param, given: &[(String, Span)]) -> Vec<Diag> {
     let Some(network) = draft.spec.network() else { return Vec::new() };
     let tensors = network.trained_tensors();
     let diag = |(name, span): &(String, Span)| {
-        let message = format!("`{param}`: no tensor of network `{}` is called `{name}` or is below it", network.name);
-        let hint = part_hint(name, tensors.iter().map(String::as_str));
+        let message =
+            format!("`{}`: no tensor of network `{}` is called `{name}` or is below it", param.name, network.name);
+        let hint = part_hint(name, tensors.iter().chain(&param.also).map(String::as_str));
         Diag::error("unknown-tensor", *span, message).hint(hint)
     };
-    given.iter().filter(|(name, _)| !network.has_part(name)).map(diag).collect()
+    let is_known = |name: &str| network.has_part(name) || param.also.as_ref().is_some_and(|also| is_below(name, also));
+    given.iter().filter(|(name, _)| !is_known(name)).map(diag).collect()
 }
 
 /// The keys of a map or the values of a list, and where each stands.

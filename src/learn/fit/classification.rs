@@ -7,7 +7,7 @@ use super::goal::{Evaluate, Goal, Outputs};
 use super::metrics::{EpochMetrics, SetMetrics, lopsided_text, metrics, words};
 use super::settings::{ClassifierSettings, drawn, label_counts};
 use super::start::fixed;
-use super::{FitNotes, FitTask};
+use super::{FitNotes, FitTask, TrainedOn};
 use crate::engine::network::Network;
 use crate::learn::auxiliary::{main_logits, with_auxiliary};
 use crate::learn::model::LabelCounts;
@@ -29,7 +29,7 @@ pub struct Classification<'a> {
     task: &'a FitTask<'a>,
     settings: &'a ClassifierSettings,
     /// Objective of the logits.
-    objective: Arc<dyn Objective>,
+    of_logits: Arc<dyn Objective>,
     /// What a step minimises: with that of auxiliary outputs.
     of_step: Arc<dyn Objective>,
     /// Labels of the training patches.
@@ -49,9 +49,9 @@ impl<'a> Classification<'a> {
         let there = label_counts(&task.data.set);
         examine(task, settings, &there, notes)?;
         let drawn = drawn(&task.data.set, &settings.sampler, task.streams);
-        let objective: Arc<dyn Objective> = Arc::new(settings.loss.on(&task.data.set.info.classes, &drawn)?);
-        let of_step = with_auxiliary(Arc::clone(&objective), task.network);
-        Ok(Self { task, settings, objective, of_step, labels: Labels { there, drawn } })
+        let of_logits: Arc<dyn Objective> = Arc::new(settings.loss.on(&task.data.set.info.classes, &drawn)?);
+        let of_step = with_auxiliary(Arc::clone(&of_logits), task.network);
+        Ok(Self { task, settings, of_logits, of_step, labels: Labels { there, drawn } })
     }
 
     /// Sets the bias of each head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
@@ -80,7 +80,7 @@ impl Goal for Classification<'_> {
     type Epoch = EpochMetrics;
 
     fn outputs(&self) -> usize {
-        self.objective.outputs()
+        self.of_logits.outputs()
     }
 
     fn objective(&self) -> &Arc<dyn Objective> {
@@ -88,11 +88,20 @@ impl Goal for Classification<'_> {
     }
 
     fn kept(&self, outputs: Vec<f32>) -> Vec<f32> {
-        main_logits(&outputs, self.of_step.outputs(), self.objective.outputs())
+        main_logits(&outputs, self.of_step.outputs(), self.of_logits.outputs())
     }
 
     fn classes(&self) -> &[String] {
         &self.task.data.set.info.classes
+    }
+
+    /// Pretrained encoders have no layer that gives logits, and no auxiliary outputs.
+    fn new_layers(&self, network: &Network, trained: Option<&TrainedOn>) -> Vec<String> {
+        if trained.is_none_or(|trained| trained.classes.is_some()) {
+            return Vec::new();
+        }
+        let auxiliary = self.task.network.auxiliary.iter().map(|output| output.name.clone());
+        network.head_layers().into_iter().chain(auxiliary).collect()
     }
 
     fn prepare(&self, network: &mut Network) -> Result<(), StageError> {
@@ -111,7 +120,7 @@ impl Goal for Classification<'_> {
         evaluate: &Evaluate,
     ) -> Result<EpochMetrics, StageError> {
         let task = self.task;
-        let of = |values: &[f32], targets: &_| SetMetrics::of(&*self.objective, values, targets);
+        let of = |values: &[f32], targets: &_| SetMetrics::of(&*self.of_logits, values, targets);
         let subset = fixed(task, "subset", self.settings.subset);
         let subset = if subset.is_empty() { None } else { Some(evaluate(task.data, &subset)?) };
         let (values, targets) = evaluate(task.valid, &task.valid.all())?;

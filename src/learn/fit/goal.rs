@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::task::TrainedOn;
 use crate::engine::network::Network;
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::objective::{Objective, Targets};
@@ -41,6 +42,9 @@ pub trait Goal {
 
     /// Classes of a layer that gives one output per class; those of an initial model with other classes are not loaded.
     fn classes(&self) -> &[String];
+
+    /// Layers that initial weights may lack, given what these were trained on.
+    fn new_layers(&self, network: &Network, trained: Option<&TrainedOn>) -> Vec<String>;
 
     /// Sets initial values of a network whose weights are loaded.
     ///

@@ -28,7 +28,7 @@ use crate::engine::gpu;
 use crate::engine::network::{Arrival, JoinedPixels, Network};
 use crate::engine::optimizer::Optimizer;
 use crate::engine::views::PixelsMadeBy;
-use crate::stage::{StageError, Warning, note_resume};
+use crate::stage::{NoProgress, StageError, Stop, Warning, note_resume};
 use crate::store::StoreError;
 use continuation::Continuation;
 use ema::MovingAverage;
@@ -36,7 +36,7 @@ pub use examine::comparable;
 pub use goal::{Evaluate, Goal, Outputs};
 use settings::OnLowMemory;
 pub use start::fixed;
-pub use task::{Family, FitTask, InitialWeights};
+pub use task::{Family, FitTask, InitialWeights, TrainedOn};
 
 /// File with the last good weights, left behind if the loss becomes NaN.
 pub const LAST_GOOD: &str = "last-good.safetensors";
@@ -90,7 +90,7 @@ pub fn fit<G: Goal>(task: &FitTask<'_>, goal: &G, mut notes: FitNotes) -> Result
         frozen: ready.frozen,
         average: None,
         plan: task.settings.length.plan(1),
-        state: FitState::new(),
+        state: FitState::default(),
         best: (Vec::new(), Vec::new()),
         outputs: Vec::new(),
         targets: Targets::default(),
@@ -240,7 +240,8 @@ impl<G: Goal> FitRun<'_, G> {
             Fed::Stored(views, targets) => (self.network.forward_train(&views, &self.frozen, dropout)?, targets),
         };
         let values = output.flatten_all().and_then(|outputs| outputs.to_vec1::<f32>()).map_err(bug)?;
-        let value = self.goal.objective().value(&values, &targets);
+        let loss = on_tape(self.goal.objective(), &output, &targets).map_err(bug)?;
+        let value = f64::from(loss.to_scalar::<f32>().map_err(bug)?);
         if !value.is_finite() {
             return Err(self.not_a_number(
                 &format!("the loss is {value}"),
@@ -248,7 +249,6 @@ impl<G: Goal> FitRun<'_, G> {
                 &format!("at batch {} of {batches}", place + 1),
             ));
         }
-        let loss = on_tape(self.goal.objective(), &output, &targets).map_err(bug)?;
         self.network.backward(&loss)?;
         let factor = self.task.settings.schedule.factor(step, plan);
         self.network.step(&mut self.optimizer, factor)?;
@@ -284,7 +284,9 @@ impl<G: Goal> FitRun<'_, G> {
     /// Metrics after the last step of the epoch, which had these batches.
     fn metrics(&self, rate: f64, batches: &[Batch]) -> Result<G::Epoch, StageError> {
         let steps = Outputs { values: &self.outputs, targets: &self.targets };
-        let evaluate = |set: &OpenPatchSet, draws: &[PatchDraw]| self.evaluate(set, draws);
+        let evaluate = |set: &OpenPatchSet, draws: &[PatchDraw]| {
+            evaluate(&self.network, (set, draws), self.batch(), self.task.stop)
+        };
         let epoch = self.goal.metrics((self.state.epoch, rate), batches, steps, &evaluate)?;
         if let Some(loss) = self.goal.losses(&epoch).into_iter().find(|loss| !loss.is_finite()) {
             return Err(self.not_a_number(
@@ -294,32 +296,6 @@ impl<G: Goal> FitRun<'_, G> {
             ));
         }
         Ok(epoch)
-    }
-
-    /// Outputs for patches without augmentation, in evaluation mode, and their targets.
-    fn evaluate(&self, samples: &OpenPatchSet, draws: &[PatchDraw]) -> Result<(Vec<f32>, Targets), StageError> {
-        let pieces: Vec<&[PatchDraw]> = draws.chunks(self.batch()).collect();
-        let (mut values, mut targets, maker) = (Vec::new(), Targets::default(), self.network.pixels_made_by());
-        ahead(
-            pieces.len(),
-            |at| samples.fed(maker, pieces[at]),
-            |_, fed| {
-                self.task.stop.check()?;
-                match fed {
-                    Fed::Made(batch) => {
-                        let input = JoinedPixels::new(batch.pixels, batch.count, batch.size, batch.joined)?;
-                        values.extend(logits(&self.network, &input)?);
-                        targets.extend(&batch.targets);
-                    }
-                    Fed::Stored(views, known) => {
-                        values.extend(logits(&self.network, &views)?);
-                        targets.extend(&known);
-                    }
-                }
-                Ok::<(), StageError>(())
-            },
-        )?;
-        Ok((values, targets))
     }
 
     /// Keeps the weights if the epoch is the best so far, and reports its metrics.
@@ -525,4 +501,49 @@ impl<G: Goal> FitRun<'_, G> {
         let target = gpu::resumed(&self.state.targets);
         Ok(Fitted { best, last, epochs: self.state.epochs, chosen, planned: self.plan.epochs, target, notes })
     }
+}
+
+/// Metrics of an epoch 0: what the network gives before its first step. `metrics` computes them from evaluated patches.
+///
+/// # Errors
+/// As [`fit`], and errors of `metrics`.
+pub fn before<G: Goal, T>(
+    task: &FitTask<'_>,
+    goal: &G,
+    metrics: impl FnOnce(&Evaluate) -> Result<T, StageError>,
+) -> Result<T, StageError> {
+    let silent = FitTask { progress: &NoProgress, ..task.clone() };
+    let network = start::ready(&silent, goal, &mut FitNotes::default())?.network;
+    metrics(&|set: &OpenPatchSet, draws: &[PatchDraw]| evaluate(&network, (set, draws), task.settings.batch, task.stop))
+}
+
+/// Outputs for patches of a set without augmentation, in evaluation mode, and their targets.
+fn evaluate(
+    network: &Network,
+    (samples, draws): (&OpenPatchSet, &[PatchDraw]),
+    batch: usize,
+    stop: &Stop,
+) -> Result<(Vec<f32>, Targets), StageError> {
+    let pieces: Vec<&[PatchDraw]> = draws.chunks(batch).collect();
+    let (mut values, mut targets, maker) = (Vec::new(), Targets::default(), network.pixels_made_by());
+    ahead(
+        pieces.len(),
+        |at| samples.fed(maker, pieces[at]),
+        |_, fed| {
+            stop.check()?;
+            match fed {
+                Fed::Made(batch) => {
+                    let input = JoinedPixels::new(batch.pixels, batch.count, batch.size, batch.joined)?;
+                    values.extend(logits(network, &input)?);
+                    targets.extend(&batch.targets);
+                }
+                Fed::Stored(views, known) => {
+                    values.extend(logits(network, &views)?);
+                    targets.extend(&known);
+                }
+            }
+            Ok::<(), StageError>(())
+        },
+    )?;
+    Ok((values, targets))
 }

@@ -205,12 +205,26 @@ impl ClassifierSettings {
     }
 }
 
-/// Warning if a training cannot change anything: the whole network is frozen, both loss factors are 0, or no rate is above 0.
+/// Warning if a training of a classifier cannot change anything: as [`nothing_to_train`], or both loss factors are 0.
 ///
 /// # Errors
 /// [`StageError::Bug`] if parameters do not match the signature.
 pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, StageError> {
     let loss = LossSettings::from_params(params)?;
+    let found = nothing_to_train(params, network)?;
+    let text = "nothing to train: the loss factors `positive` and `negative` are both 0";
+    let still = (loss.positive == 0.0 && loss.negative == 0.0).then(|| text.to_owned());
+    Ok(found.or_else(|| still.map(|text| Warning { code: IDLE.to_owned(), text })))
+}
+
+/// Code of a training that changes nothing.
+const IDLE: &str = "nothing-to-learn";
+
+/// Warning if a training cannot change a network: all of it is frozen, or no rate is above 0.
+///
+/// # Errors
+/// [`StageError::Bug`] if parameters do not match the signature.
+pub fn nothing_to_train(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, StageError> {
     let frozen: Vec<String> = params.list("freeze").iter().map(Value::to_string).collect();
     let mut learnt = network.trained_tensors().into_iter();
     let all_frozen = learnt.all(|name| frozen.iter().any(|part| is_part(&name, part, &network.prefixes)));
@@ -218,14 +232,12 @@ pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, S
         && params.map("rate").is_none_or(|rates| rates.values().all(|rate| real(rate).is_ok_and(|rate| rate == 0.0)));
     let text = if all_frozen {
         "nothing to train: `freeze` covers the whole network"
-    } else if loss.positive == 0.0 && loss.negative == 0.0 {
-        "nothing to train: the loss factors `positive` and `negative` are both 0"
     } else if still {
         "nothing to train: the learning rate is 0"
     } else {
         return Ok(None);
     };
-    Ok(Some(Warning { code: "nothing-to-learn".to_owned(), text: text.to_owned() }))
+    Ok(Some(Warning { code: IDLE.to_owned(), text: text.to_owned() }))
 }
 
 impl LossSettings {

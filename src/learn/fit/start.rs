@@ -11,10 +11,10 @@ use crate::engine::network::{JoinedPixels, LoadReport, Network, NetworkWork, Wei
 use crate::engine::optimizer::{Optimizer, groups};
 use crate::lang::network::parts::{is_part, part_hint};
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{ModelInfo, on_tape, shapes};
+use crate::learn::model::{on_tape, shapes};
 use crate::learn::placement::place;
 use crate::learn::sampler::{PatchDraw, by_rank};
-use crate::stage::{StageError, Warning};
+use crate::stage::StageError;
 
 /// Network and optimizer, ready for training.
 pub(super) struct PreparedNetwork {
@@ -37,12 +37,14 @@ pub(super) fn ready(task: &FitTask<'_>, goal: &impl Goal, notes: &mut FitNotes) 
     let mut network = fresh(task, goal)?;
     let random = match task.init {
         None => None,
-        Some(InitialWeights { weights, model }) => {
+        Some(InitialWeights { weights, trained }) => {
             let fresh = network.tensors();
-            let mut report = network.load(weights, settings.missing)?;
-            if let Some(model) = model {
-                notes.warnings.extend(differences(model, task));
-                if model.classes != goal.classes() {
+            let new = goal.new_layers(&network, trained.as_ref());
+            let mut report = network.load_part(weights, settings.missing, &new)?;
+            if let Some(trained) = trained {
+                notes.warnings.extend(trained.other_scale(task.data.set.info.scale));
+                notes.warnings.extend(trained.other_normalisation(&settings.normal));
+                if trained.classes.as_deref().is_some_and(|classes| classes != goal.classes()) {
                     replace_head(&mut network, &fresh, &mut report)?;
                 }
             }
@@ -51,7 +53,7 @@ pub(super) fn ready(task: &FitTask<'_>, goal: &impl Goal, notes: &mut FitNotes) 
             }
             tell(&report, notes);
             task.progress.line(&taken(weights, &report));
-            notes.warnings.extend(report.doubt(&weights.name(), &task.network.name));
+            notes.warnings.extend(report.doubt(&weights.name(), &task.network.name, &new));
             Some(report.missing)
         }
     };
@@ -70,17 +72,6 @@ pub(super) fn ready(task: &FitTask<'_>, goal: &impl Goal, notes: &mut FitNotes) 
     let say = &mut |text: &str| task.progress.line(text);
     let network = place(network, settings.device, settings.precision, NetworkWork::Training, say)?;
     Ok(PreparedNetwork { network, optimizer, frozen })
-}
-
-/// Warnings about an initial model that was trained on other pixels.
-fn differences(model: &ModelInfo, task: &FitTask<'_>) -> Vec<Warning> {
-    let mut found: Vec<Warning> =
-        model.scale_warning(task.data.set.info.scale, "training patches").into_iter().collect();
-    if model.normalisation != task.settings.normal {
-        let text = "the initial model was trained with another `normalise`, so it sees other values than it knows";
-        found.push(Warning { code: "other-normalisation".to_owned(), text: text.to_owned() });
-    }
-    found
 }
 
 /// Puts the values in `fresh` back into the layers that give logits: as many outputs, but of other classes.
@@ -136,6 +127,7 @@ fn calibration(task: &FitTask<'_>) -> Result<Vec<JoinedPixels>, StageError> {
 }
 
 /// Fixed random subset of the training patches, by seeded rank.
+#[must_use]
 pub fn fixed(task: &FitTask<'_>, purpose: &str, count: usize) -> Vec<PatchDraw> {
     let OpenPatchSet { set, .. } = task.data;
     let mut draws = task.data.all();

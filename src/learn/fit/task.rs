@@ -5,21 +5,68 @@ use std::path::{Path, PathBuf};
 use super::settings::FitSettings;
 use crate::base::{Digest, Streams};
 use crate::engine::network::Weights;
+use crate::engine::normalise::Normalisation;
 use crate::lang::network::NetworkSpec;
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::ModelInfo;
-use crate::stage::{Progress, Stop};
+use crate::learn::model::{ModelInfo, other_scale};
+use crate::stage::{Progress, Stop, Warning};
 
 /// Weights that a fit starts from.
 #[derive(Clone, Debug)]
 pub struct InitialWeights {
     /// Tensors.
     pub weights: Weights,
-    /// The model whose weights they are, if macula trained it.
-    pub model: Option<ModelInfo>,
+    /// What they were trained on, if macula trained them.
+    pub trained: Option<TrainedOn>,
+}
+
+/// What weights were trained on.
+#[derive(Clone, Debug)]
+pub struct TrainedOn {
+    /// What the weights are, in messages: `the initial model`.
+    pub what: &'static str,
+    /// Side of a pixel, in native pixels.
+    pub scale: u32,
+    /// Normalisation of RGB in 0..1.
+    pub normalisation: Normalisation,
+    /// Classes of the layer that gives logits; [`None`] without one.
+    pub classes: Option<Vec<String>>,
+}
+
+impl TrainedOn {
+    /// Warning if the normalisation differs from `normal`.
+    #[must_use]
+    pub fn other_normalisation(&self, normal: &Normalisation) -> Option<Warning> {
+        (self.normalisation != *normal).then(|| {
+            let text = format!(
+                "{} trained with another `normalise`: pixels are scaled differently than in that training",
+                self.were()
+            );
+            Warning { code: "other-normalisation".to_owned(), text }
+        })
+    }
+
+    /// Warning if the resolution differs from that of the training patches.
+    #[must_use]
+    pub fn other_scale(&self, scale: u32) -> Option<Warning> {
+        other_scale(&self.were(), self.scale, scale, "training patches")
+    }
+
+    /// `the initial weights were`
+    fn were(&self) -> String {
+        format!("{} {}", self.what, if self.classes.is_some() { "was" } else { "were" })
+    }
+
+    /// Of a model.
+    #[must_use]
+    pub fn model(model: ModelInfo) -> Self {
+        let ModelInfo { scale, normalisation, classes, .. } = model;
+        Self { what: "the initial model", scale, normalisation, classes: Some(classes) }
+    }
 }
 
 /// Inputs of a fit.
+#[derive(Clone)]
 pub struct FitTask<'a> {
     /// Settings.
     pub settings: &'a FitSettings,

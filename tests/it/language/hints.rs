@@ -32,17 +32,19 @@ fn signature(name: &str) -> &'static Signature {
 
 #[test]
 fn every_word_leads_to_something_that_exists() {
-    const TOOLS: [&str; 12] = [
+    const TOOLS: [&str; 14] = [
         "DVC",
         "Docker",
         "Keras",
         "Lightning",
         "PyTorch",
+        "SimCLR",
         "Snakemake",
         "albumentations",
         "fastai",
         "git",
         "make",
+        "pytorch-metric-learning",
         "scikit-learn",
         "torchvision",
     ];
@@ -140,7 +142,8 @@ fn nodes_of_other_tools_are_understood_in_a_pipeline_and_next_to_it() {
             "did you mean `augment`? (`preprocess` changes whole photographs, `augment` changes patches during training)",
         ),
         ("rule all", "did you mean `exec`? (it runs a command; other stages do not need one)"),
-        ("epochs 3", "it is a parameter of `train`; write it in its braces: `train NAME { … }`"),
+        ("epochs 3", "it is a parameter of `pretrain` and `train`; write it in the braces of the stage"),
+        ("subset 3", "it is a parameter of `train`; write it in its braces: `train NAME { … }`"),
         (
             "batch 3",
             "it is a parameter of `calibrate`, `eval`, `heat-map`, `predict`, `threshold-tune` and `train`; write it in the braces of the stage",
@@ -216,7 +219,10 @@ fn doc_finds_parameters_cases_metrics_layers_and_words() {
     let page = |word: &str| lookup::page(word).unwrap_or_else(|| panic!("`macula doc {word}`"));
     let lr = page("lr");
     assert!(lr.contains("| `train` | `optimizer adamw lr=…` | Peak learning rate. |"), "{lr}");
-    assert!(lr.contains("| `one-fold` | `lr …` |") && lr.contains("`macula doc train` shows the whole page."), "{lr}");
+    assert!(
+        lr.contains("| `one-fold` | `lr …` |") && lr.contains("`macula doc pretrain` shows the whole page."),
+        "{lr}"
+    );
     assert!(page("loss").contains("| `train` | `loss …` |"));
     assert!(page("focal").contains("| `train` | `loss focal` |"));
     assert!(page("mean-auroc").contains("| `eval` | `rank by=STAGE.mean-auroc` |"));

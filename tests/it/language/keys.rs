@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 40] = [
+const STAGES: [&str; 42] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -31,7 +31,9 @@ const STAGES: [&str; 40] = [
     "split @folds { from @visible; by image; train 0.7; valid 0.15; test 0.15 }",
     "rebalance @balanced { from @folds.train; lesions undersample; healthy per-lesion-patch=2.0 }",
     "augment @views { from @balanced; flip horizontal=0.5; rotate degrees=15 }",
+    "pretrain @encoder { data @views; valid @folds.valid; init @imagenet; network resnet18 to=features; epochs 20 }",
     "train @classifier { data @views; valid @folds.valid; init @imagenet; network resnet18; loss focal gamma=2.0; epochs 20 }",
+    "train @tuned { data @views; valid @folds.valid; init @encoder; network resnet18 }",
     "threshold-tune @cuts { model @classifier; data @folds.valid; maximize f1 }",
     "eval @scores { model @classifier; thresholds @cuts; data @folds.test }",
     "eval @plain { model @classifier; data @folds.test }",
@@ -59,7 +61,7 @@ const STAGES: [&str; 40] = [
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",
     "exec @judged { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
-    "report @page { of @folds.train @classifier @scores @clinic @made @relabelled }",
+    "report @page { of @folds.train @classifier @scores @clinic @made @relabelled @tuned }",
 ];
 
 fn written<'a>(stages: impl IntoIterator<Item = &'a str>, name: impl Fn(&str) -> String) -> String {
@@ -297,8 +299,9 @@ fn candidates(param: &Param) -> Vec<String> {
         }
         ParamType::Bool => words(&["#true", "#false"]),
         ParamType::Choice => param.cases.iter().map(|case| case.name.clone()).collect(),
-        ParamType::Network => words(&["shallow-cnn", "resnet34"]),
+        ParamType::Network => words(&["shallow-cnn", "resnet34", "resnet18 to=features", "resnet34 to=features"]),
         ParamType::List(of) if **of == ParamType::Text => words(&["conv1 bn1", "EX SE"]),
+        ParamType::List(of) if **of == ParamType::Count => words(&["64 32"]),
         ParamType::List(_) => words(&["0.5 0.5 0.25"]),
         ParamType::Map(of) if matches!(**of, ParamType::List(_)) => words(&["valid \"A..B\""]),
         ParamType::Map(of) if **of == ParamType::Text => words(&["MA \"other/*\""]),

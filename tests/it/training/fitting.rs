@@ -11,8 +11,9 @@ use std::path::Path;
 
 use super::made::{Made, Watcher, params, recipe, run};
 
-/// A store, training views and validation patches.
+/// A store, training views and validation patches, and the stage that trains.
 pub(super) struct Bench {
+    pub(super) stage: &'static str,
     folder: tempfile::TempDir,
     pub(super) objects: Objects,
     pub(super) data: Tree,
@@ -31,7 +32,7 @@ impl Bench {
         let data = Made { margin, ..Made::small() }.set(&objects).write(&objects).expect("written");
         let valid = Made { first: 50, margin: of_valid, ..Made::small() };
         let valid = valid.set(&objects).write(&objects).expect("written");
-        Self { folder, objects, data, valid }
+        Self { stage: "train", folder, objects, data, valid }
     }
 
     /// The training patches with an augmentation.
@@ -61,7 +62,7 @@ impl Bench {
         partial: &Path,
         watcher: &Watcher,
     ) -> Result<Outcome, StageError> {
-        run("train", params, &[("data", data), ("valid", &self.valid)], 1, (&self.objects, partial), watcher)
+        run(self.stage, params, &[("data", data), ("valid", &self.valid)], 1, (&self.objects, partial), watcher)
     }
 
     pub(super) fn model(&self, name: &str, params: &Params, data: &Tree) -> Tree {
@@ -74,7 +75,7 @@ pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-fn mistake(result: Result<Outcome, StageError>) -> (&'static str, String, String) {
+pub(super) fn mistake(result: Result<Outcome, StageError>) -> (&'static str, String, String) {
     match result {
         Err(StageError::Input { code, text, hint, .. }) => (code, text, hint.unwrap_or_default()),
         other => panic!("expected an error of the user's, got {other:?}"),

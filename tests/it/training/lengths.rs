@@ -153,7 +153,7 @@ fn a_checkpoint_with_labels_of_an_earlier_macula_is_read() {
     let targets = Targets::of(&[Label::Present, Label::Unknown, Label::Absent, Label::Present]);
     let none = Vec::new;
     let written = Checkpoint {
-        state: FitState::new(),
+        state: FitState::default(),
         flat: none(),
         running: none(),
         first: none(),

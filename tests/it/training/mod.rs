@@ -12,6 +12,7 @@ mod longer;
 mod made;
 mod mixing;
 mod models;
+mod pretraining;
 mod sampling;
 mod views;
 

@@ -14,6 +14,7 @@ use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::base::unpanicked;
+use crate::lang::network::parts::is_below;
 use crate::stage::StageError;
 use archive::Archive;
 use numbers::{ByteOrder, Number};
@@ -105,6 +106,15 @@ impl Weights {
     #[must_use]
     pub fn name(&self) -> String {
         named(&self.file, &self.reading)
+    }
+
+    /// Bytes of a safetensors file of these tensors without those below `part`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] if safetensors fails.
+    pub fn save_without(mut self, part: &str) -> Result<Vec<u8>, StageError> {
+        self.tensors.retain(|name, _| !is_below(name, part));
+        write(&self.tensors)
     }
 }
 
