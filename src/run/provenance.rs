@@ -300,9 +300,9 @@ impl ProvenanceLookup<'_> {
     fn gives_model(&self, record: &Record, file: &Entry) -> Result<bool, UnknownProvenance> {
         let Some(pipeline) = recipe::pipeline(record) else { return Ok(false) };
         // Weights of a stage without inputs come from elsewhere.
-        let stage = &pipeline.stages[0];
-        let trains = |ty: &str| ty == "model" || ty == PRETRAINED && !stage.inputs.is_empty();
-        let models = stage.outputs.iter().filter(|output| trains(&output.ty));
+        let has_inputs = record.recipe.as_ref().is_some_and(|recipe| !recipe.inputs.is_empty());
+        let trains = |ty: &str| ty == "model" || ty == PRETRAINED && has_inputs;
+        let models = pipeline.stages[0].outputs.iter().filter(|output| trains(&output.ty));
         for stored in models.filter_map(|output| record.outputs.get(&output.port)) {
             match self.store().objects.read_tree(&stored.object) {
                 Ok(tree) if tree.entries.values().any(|entry| entry == file) => return Ok(true),

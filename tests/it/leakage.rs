@@ -207,6 +207,27 @@ fn weights_that_another_pipeline_trained_are_known_also_if_the_evaluation_is_cac
 }
 
 #[test]
+fn weights_that_another_pipeline_pretrained_are_known_by_their_file() {
+    let encoder = "    pretrain encoder { data folds.train; valid folds.valid; network tiny to=features; sampler per-class each=2; choose last; epochs 1 }";
+    let first = space(encoder);
+    first.macula("run pipeline.kdl encoder").code(0);
+    let weights = std::fs::read(first.path("results/p/encoder/weights.safetensors")).expect("weights");
+    let second = HEAD.replace("pipeline p ", "pipeline q ").replace("    train fit", "    train old");
+    let space = Space::with(&format!(
+        "{second}    weights start {{ file \"start.safetensors\" }}
+    train fit {{ data other.train; valid other.valid; init start; network tiny; missing initialise; epochs 1 }}
+    eval scores {{ model fit; data again }}\n}}\n"
+    ));
+    space.write("start.safetensors", weights);
+    space.macula("run pipeline.kdl scores").code(0).says_not(&["fitted-on"]);
+    space.write("first.kdl", first.read("pipeline.kdl"));
+    space.macula("run first.kdl encoder").code(0);
+    space.macula("run pipeline.kdl scores").code(1).says(&[
+        "error[fitted-on]: 6 of 11 photographs of `again` were used for training, in `folds.train` of pipeline `p`",
+    ]);
+}
+
+#[test]
 fn a_diagnosis_is_marked_everywhere_and_never_ranked() {
     let space = space(
         "    eval memory { model fit; data folds.train; diagnosis #true }
