@@ -1,10 +1,10 @@
 //! Notes about runs of the same pipeline in other processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Loaded;
 use super::run_id::RunIds;
-use crate::base::shown;
+use crate::base::{Digest, shown};
 use crate::plan::Decision;
 use crate::progress::activity::{activity, live_run};
 use crate::progress::out;
@@ -19,22 +19,40 @@ pub(super) fn note_runs(loaded: &Loaded) {
     }
 }
 
+/// Keys of the stages that have to run, by name.
+pub(super) type DueKeys = BTreeMap<String, Digest>;
+
 /// Prints a note if another process is running this stage, with its progress.
-pub(super) fn note_stage(loaded: &Loaded, stage: &str) {
+pub(super) fn note_stage(host: &Host, loaded: &Loaded, stage: &str) {
     // `folds.train` is an output of `folds`.
-    note(loaded, |running| running == stage || stage.strip_prefix(running).is_some_and(|rest| rest.starts_with('.')));
+    let of = |running: &str| running == stage || stage.strip_prefix(running).is_some_and(|rest| rest.starts_with('.'));
+    note(loaded, of, &|| {
+        let due = run::plan(host, &loaded.project(), &Options::usual(host.processors), |engine, explained| {
+            due_keys(explained.iter().map(|(id, decision, _)| (engine.stage(*id).name.as_str(), *decision)))
+        });
+        due.ok()
+    });
 }
 
-/// Prints a note for each of these stages that another process is running, with its progress.
-pub(super) fn note_stages(loaded: &Loaded, stages: &BTreeSet<&str>) {
-    note(loaded, |running| stages.contains(running));
+/// Prints a note for each of these stages that another process is running, with its progress; `due` are the keys that they have now.
+pub(super) fn note_stages(loaded: &Loaded, stages: &BTreeSet<&str>, due: &DueKeys) {
+    note(loaded, |running| stages.contains(running), &|| Some(due.clone()));
 }
 
-fn note(loaded: &Loaded, of: impl Fn(&str) -> bool) {
+/// Keys of the stages that have to run, of a plan's names and decisions.
+pub(super) fn due_keys<'a>(plan: impl Iterator<Item = (&'a str, &'a Decision)>) -> DueKeys {
+    let key = |decision: &Decision| if let Decision::Run(task) = decision { Some(task.key) } else { None };
+    plan.filter_map(|(name, decision)| Some((name.to_owned(), key(decision)?))).collect()
+}
+
+fn note(loaded: &Loaded, of: impl Fn(&str) -> bool, due: &dyn Fn() -> Option<DueKeys>) {
     for live in status::live(&loaded.store, &loaded.pipeline.name) {
         for running in live.stages.iter().filter(|running| of(&running.stage)) {
             let run = RunIds::of(&loaded.store);
-            let words = format!("note: run {} is computing {}", run.short(&live.run), activity(running));
+            // The file may have been edited since that run began.
+            let is_other = |key: &Digest| due().is_some_and(|due| due.get(&running.stage) != Some(key));
+            let other = if running.key.as_ref().is_some_and(is_other) { " with other settings or data" } else { "" };
+            let words = format!("note: run {} is computing {}{other}", run.short(&live.run), activity(running));
             out::note(&format!("{}\n", shown::line(&words)));
         }
     }

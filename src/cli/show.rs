@@ -103,7 +103,7 @@ fn list(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn of_stage(host: &Host, loaded: &Loaded, name: &str, arguments: &Arguments) -> Result<String, Failure> {
-    activity::note_stage(loaded, name);
+    activity::note_stage(host, loaded, name);
     let artifact = artifact::find(host, loaded, name)?;
     let ids = RunIds::of(&loaded.store);
     // A result of another machine or of a deleted record names a run that `macula runs` does not list.

@@ -59,7 +59,8 @@ pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let decisions = decisions(&explained);
         let of_plan = explained.iter().map(|(id, ..)| engine.stage(*id).name.as_str()).collect();
         explained.iter().rev().find(of_name).map(|(id, decision, explanation)| {
-            activity::note_stages(&loaded, &of_plan);
+            let due = explained.iter().map(|(id, decision, _)| (engine.stage(*id).name.as_str(), *decision));
+            activity::note_stages(&loaded, &of_plan, &activity::due_keys(due));
             let causes = causes(engine, &decisions, *id, since.as_ref());
             let (sources, decisions) = (&loaded.sources, &decisions);
             let runs = RunIds::of(&loaded.store);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::looks::LooksSoFar;
-use crate::base::sync;
+use crate::base::{Digest, sync};
 use crate::plan::Upgrade;
 use crate::stage::{Metrics, Progress, Summary, Warning};
 use crate::store::remote::Trouble;
@@ -44,6 +44,8 @@ pub enum Event {
         stage: String,
         /// What it is an instance of.
         kind: String,
+        /// Key of the result.
+        key: Digest,
         /// Why, in a few words.
         reason: String,
         /// Items of a map stage that are reused.

@@ -315,6 +315,7 @@ impl<'a> Executor<'a> {
             Job::Compute(task) => self.shared.watch.event(&Event::StageBegan {
                 stage: stage.name.clone(),
                 kind: stage.stage_type.clone(),
+                key: task.key,
                 reason: self.reasons.remove(&id).unwrap_or_default(),
                 items: task.items,
             }),

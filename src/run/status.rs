@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::Digest;
 use crate::base::disk;
 use crate::base::figure::counted;
 use crate::base::flock::{self, LockMode, LockStatus};
@@ -50,6 +51,8 @@ pub struct Activity {
     pub run: String,
     /// The stage.
     pub stage: String,
+    /// Key of the result that it computes; [`None`] if an older macula runs it.
+    pub key: Option<Digest>,
     /// Its progress, if it has reported any.
     pub steps: Option<Steps>,
     /// Metrics after its last epoch.
@@ -91,7 +94,14 @@ fn activities(run: &str, folder: &Path, events: File) -> Vec<Activity> {
         let Some(stage) = event["stage"].as_str() else { continue };
         match event["event"].as_str() {
             Some("stage-began") => {
-                running.push(Activity { run: run.to_owned(), stage: stage.to_owned(), steps: None, metrics: None });
+                let key = serde_json::from_value(event["key"].clone()).ok();
+                running.push(Activity {
+                    run: run.to_owned(),
+                    stage: stage.to_owned(),
+                    key,
+                    steps: None,
+                    metrics: None,
+                });
             }
             Some("stage-ended" | "stage-failed" | "stage-waits") => running.retain(|activity| activity.stage != stage),
             Some("metrics") => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use macula::base::Digest;
 use macula::progress::{Colours, Detail, EventText};
 use macula::run::Event;
 use macula::stage::{Cell, MetricColumn, MetricStyle, Metrics, Summary, Table, Warning};
@@ -89,6 +90,7 @@ fn well() -> Vec<Event> {
     let began = Event::StageBegan {
         stage: "classifier".to_owned(),
         kind: "train".to_owned(),
+        key: Digest::of(b"classifier"),
         reason: "epochs 8 -> 16".to_owned(),
         items: None,
     };

@@ -103,6 +103,14 @@ fn other_processes_see_what_runs_and_where_an_interrupted_stage_resumes() {
     space.macula("show pipeline.kdl classifier").code(2).says(&["is computing classifier, ", "has no result yet"]);
     let quiet = space.macula("plan --quiet pipeline.kdl").code(0);
     assert_eq!(quiet.stderr, "");
+    // The file may be edited while it runs.
+    space.macula("why pipeline.kdl classifier").code(0).says_not(&["with other settings"]);
+    space.write("pipeline.kdl", TRAINING.replace("batch 16", "batch 17"));
+    for command in ["why", "show"] {
+        let said = space.macula(&format!("{command} pipeline.kdl classifier"));
+        said.says(&["is computing classifier, ", "with other settings or data"]);
+    }
+    space.write("pipeline.kdl", TRAINING);
     terminal.press(b"\x03");
     assert_eq!(terminal.end(), Some(130));
     let all = terminal.screen.all();
