@@ -1,12 +1,13 @@
 //! The standard library of signatures and networks, embedded. A test compares the list with the folder.
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
-use super::describe::{Described, KnownNetworks, describe};
+use super::describe::{Described, KnownNetwork, KnownNetworks, describe};
 use super::signature::{self, Signature};
 use crate::base::{Digest, Hasher, Sources};
 use crate::diag::Diag;
-use crate::syntax;
+use crate::syntax::{self, Node, NodeEntry};
 
 macro_rules! modules {
     ($($name:literal),* $(,)?) => {
@@ -17,13 +18,17 @@ macro_rules! modules {
 }
 
 modules![
+    "networks/attention-bag",
     "networks/convnext-t",
+    "networks/cross-attention-resnet18",
     "networks/efficientnet-lite0",
+    "networks/late-fusion-resnet18",
     "networks/resnet18",
     "networks/resnet34",
     "networks/resnet50",
     "networks/shallow-cnn",
     "networks/swin-t",
+    "networks/vit-s16",
     "stages/augment",
     "stages/average",
     "stages/calibrate",
@@ -108,6 +113,7 @@ pub fn stdlib() -> &'static Stdlib {
             networks: Vec::new(),
             diags: Vec::new(),
         };
+        let mut networks: Vec<Node> = Vec::new();
         for (name, text) in MODULES {
             let file = all.sources.add(format!("std:{name}"), None, *text);
             let (document, mut diags) = syntax::parse(file, text);
@@ -115,9 +121,8 @@ pub fn stdlib() -> &'static Stdlib {
             for node in &document.nodes {
                 let mut found = match node.name.text.as_str() {
                     "network" => {
-                        let (described, found) = describe(node, &KnownNetworks::new());
-                        all.networks.extend(described);
-                        found
+                        networks.push(node.clone());
+                        Vec::new()
                     }
                     "stage" => {
                         let (signature, found) = signature::read(node, signature::Origin::Library);
@@ -132,6 +137,36 @@ pub fn stdlib() -> &'static Stdlib {
                 all.diags.append(&mut found);
             }
         }
+        all.describe(networks);
         all
     })
+}
+
+impl Stdlib {
+    /// Describes networks, each after those that it uses.
+    fn describe(&mut self, mut nodes: Vec<Node>) {
+        let mut known = KnownNetworks::new();
+        while !nodes.is_empty() {
+            let names: BTreeSet<String> = nodes.iter().filter_map(name_of).collect();
+            // Networks that use each other are reported as unknown layers.
+            let at = nodes.iter().position(|node| !node.nodes().iter().any(|child| uses(child, &names))).unwrap_or(0);
+            let (described, mut diags) = describe(&nodes.remove(at), &known);
+            self.diags.append(&mut diags);
+            if let Some(described) = described {
+                let whole = KnownNetwork::Whole(Arc::new(described.clone()));
+                known.insert(described.spec.name.clone(), whole);
+                self.networks.push(described);
+            }
+        }
+        self.networks.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+    }
+}
+
+fn name_of(node: &Node) -> Option<String> {
+    node.args().next().and_then(NodeEntry::text).map(str::to_owned)
+}
+
+/// Whether a node, or one within it, has one of these names.
+fn uses(node: &Node, names: &BTreeSet<String>) -> bool {
+    names.contains(&node.name.text) || node.nodes().iter().any(|child| uses(child, names))
 }

@@ -129,6 +129,7 @@ found = {
     # Sides of 20, 10, 5 and 3 pixels: windows that are padded and move, and one that covers the map. Without stochastic depth.
     "swin-t": expected(swin_t(4), 80),
     "convnext-t": expected(convnext_t(4), 96),
+    "vit-s16": expected(timm.create_model("vit_small_patch16_224", num_classes=4, img_size=48), 48),
     "every": expected(Every(4), 22, 5),
 }
 # Gradients of a few tensors at both ends and in between; the layer tests cover all of them.

@@ -278,10 +278,11 @@ impl Compiler {
             ends.push(self.enclosed(layers, start)?);
             self.sharing = sharing;
         }
-        let Some((&first, others)) = ends.split_first().filter(|(_, others)| !others.is_empty()) else {
-            return Err(wrong("`parallel` needs at least two branches"));
+        let Some((&first, others)) = ends.split_first() else {
+            return Err(wrong("`parallel` needs a branch"));
         };
         match join {
+            _ if others.is_empty() => Ok(first),
             Join::Concat => self.step(Op::plain(Concat { others: others.to_vec() }), first),
             Join::Sum => others
                 .iter()

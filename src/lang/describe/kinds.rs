@@ -25,6 +25,8 @@ pub(in crate::lang) fn meant(name: &str) -> Option<String> {
         }
         "sequential" => "write layers one after another; `block NAME { … }` names a reusable part",
         "layerscale" => "write `channel-scale NAME`",
+        "clstoken" | "classtoken" => "write `class-token cls_token`",
+        "posembed" | "positionalembedding" | "positionembedding" | "posembedding" => "write `position-table pos_embed`",
         "softmax" => "remove it: losses, thresholds and scores use logits",
         "leakyrelu" | "prelu" | "elu" | "selu" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
             "available activations: `relu`, `relu6`, `gelu`, `silu`, `tanh` and `sigmoid`"

@@ -4,7 +4,7 @@ use super::kinds::LayerKind;
 use super::read::{LayerScope, NetworkReader};
 use crate::lang::near;
 use crate::lang::network::words::Conflict;
-use crate::lang::network::{Join, Layer};
+use crate::lang::network::{Branch, Join, Layer};
 use crate::syntax::Node;
 
 impl<'a> NetworkReader<'a> {
@@ -95,11 +95,13 @@ impl<'a> NetworkReader<'a> {
             branches.push(self.branch(branch, scope));
         }
         let join = properties.map(|of| if of.word("join") == "sum" { Join::Sum } else { Join::Concat });
-        if branches.len() < 2 {
-            let hint = "write `parallel join=concat { branch { … }; branch { … } }`";
+        // One branch from an input is a network that does not see the patch.
+        let joins = branches.len() > 1 || branches.iter().any(|branch: &Branch| branch.from.is_some());
+        if !joins {
+            let hint = "write `parallel join=concat { branch { … }; branch { … } }`, or start the only one elsewhere: `branch from=NAME { … }`";
             self.error("missing-param", node.head, "`parallel` needs at least two branches", hint);
         }
-        if join.is_none() || branches.len() < 2 {
+        if join.is_none() || !joins {
             self.unreadable.insert(at);
         }
         Layer::Parallel { join: join.unwrap_or(Join::Concat), branches }

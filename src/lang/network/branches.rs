@@ -82,7 +82,7 @@ pub(in crate::lang) const RESIDUAL: LayerKind = LayerKind {
 pub(in crate::lang) const PARALLEL: LayerKind = LayerKind {
     name: "parallel",
     named: false,
-    doc: "Two or more `branch`es from the same x, joined. In `branch NAME { … }` the name is a prefix of its tensor names; an empty branch is x itself. `branch from=NAME { … }` starts at an input or a tap instead, and one with `share=#true` reuses the tensors of the same name of earlier layers.",
+    doc: "`branch`es from the same x, joined: two or more, or one that starts elsewhere. In `branch NAME { … }` the name is a prefix of its tensor names; an empty branch is x itself. `branch from=NAME { … }` starts at an input or a tap instead, and one with `share=#true` reuses the tensors of the same name of earlier layers.",
     params: &[param(
         "join",
         PropertyType::Word(&["concat", "sum"]),

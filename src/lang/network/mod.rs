@@ -19,6 +19,7 @@ mod pooling;
 pub(in crate::lang) mod shape;
 mod space_to_depth;
 mod tap;
+mod tokens;
 pub(in crate::lang) mod words;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ pub use norm::BatchNorm;
 pub use pooling::{AdaptiveAvgPool, AvgPool, MaxPool};
 pub use shape::TensorShape;
 pub use space_to_depth::SpaceToDepth;
+pub use tokens::{ClassToken, FirstToken, PositionTable};
 pub use words::{DefaultValue, LayerKind, LayerParam, PropertyType};
 
 /// A network, resolved: a sequence of layers from N x 3 x H x W pixels to N x classes logits.
@@ -109,6 +111,12 @@ pub enum Layer {
     SelfAttention(SelfAttention),
     /// Multiplication of each channel by a learned factor.
     ChannelScale(ChannelScale),
+    /// A learned token before the pixels.
+    ClassToken(ClassToken),
+    /// A learned vector added to each pixel.
+    PositionTable(PositionTable),
+    /// The first pixel of a map.
+    FirstToken(FirstToken),
     /// Multi-head attention to an input or a tap.
     CrossAttention(CrossAttention),
     /// Mean of the pixels by attention: N x C x H x W to N x C.
@@ -216,6 +224,9 @@ impl Layer {
             Self::StochasticDepth(depth) => depth,
             Self::SelfAttention(attention) => attention,
             Self::ChannelScale(scale) => scale,
+            Self::ClassToken(token) => token,
+            Self::PositionTable(table) => table,
+            Self::FirstToken(first) => first,
             Self::CrossAttention(attention) => attention,
             Self::AttentionPool(pool) => pool,
             Self::SpaceToDepth(blocks) => blocks,
@@ -229,7 +240,7 @@ impl Layer {
 }
 
 /// Every layer type, in the order of the manual.
-pub const KINDS: [LayerKind; 28] = [
+pub const KINDS: [LayerKind; 31] = [
     conv::CONV,
     norm::BATCH_NORM,
     layer_norm::LAYER_NORM,
@@ -251,6 +262,9 @@ pub const KINDS: [LayerKind; 28] = [
     space_to_depth::SPACE_TO_DEPTH,
     attention::SELF_ATTENTION,
     cross_attention::CROSS_ATTENTION,
+    tokens::CLASS_TOKEN,
+    tokens::POSITION_TABLE,
+    tokens::FIRST_TOKEN,
     dropout::DROPOUT,
     dropout::STOCHASTIC_DEPTH,
     conv::PROJECT,

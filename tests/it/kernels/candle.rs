@@ -70,6 +70,13 @@ pub(crate) const TOKENS: &str = r"network tokens {
         branch { global-avg-pool }
         branch a from=early { attention-pool pool hidden=6 }
         branch b from=early { attention-pool pool hidden=4 gated=#false }
+        branch c from=early {
+            max-pool kernel=4 stride=4
+            class-token cls_token
+            position-table pos_embed
+            residual { body { layer-norm norm; self-attention attn heads=4 } }
+            first-token
+        }
     }
     layer-norm vector
     project hidden out=9

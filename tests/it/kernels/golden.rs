@@ -22,7 +22,7 @@ const GOLDEN: &str = "ddd6f6c3413d60c990440af2aea182ad25f740f97c40a764656d480a19
 const GOLDEN_WIDE: &str = "71c0f567f9c76211df0d0282cb7713e2466757680e0ef226478816cfad8e5f59";
 
 /// The same for layers of transformers.
-const GOLDEN_TOKENS: &str = "0c0c14e4b6742389e53e703b7e6bd74389fe20f9762af04404e33b9fdfeac55f";
+const GOLDEN_TOKENS: &str = "906d46706670f2f993c674c43c66e40d22b18eba0fe1b90faaf5659247c1ccee";
 
 fn digest(spec: &NetworkSpec, side: usize) -> Digest {
     let streams = Streams::new(1, "test");

@@ -79,11 +79,25 @@ fn embeddings_of_the_kernels_mean_what_candle_computes() {
         }",
     );
     assert_eq!(spec.embeddings().into_iter().collect::<Vec<_>>(), ["grid", "whole"]);
-    let shapes = JoinedShapes::from([("whole".to_owned(), [1, 1, 7]), ("grid".to_owned(), [3, 5, 2])]);
-    let made = || Network::joined(&spec, 9, &shapes, 4, &Streams::new(7, "test")).expect("a network");
+    joined_agree(&spec, &[("grid", [3, 5, 2]), ("whole", [1, 1, 7])]);
+    let Err(error) = Network::new(&spec, 9, 4, &Streams::new(7, "test")) else { panic!("not joined") };
+    assert!(error.has_code("missing-input") && error.to_string().contains("input `grid`"), "{error}");
+}
+
+#[test]
+fn a_network_may_read_an_embedding_and_no_pixels() {
+    let spec = builtin_network("attention-bag").expect("in the standard library");
+    joined_agree(&spec, &[("cells", [4, 3, 6])]);
+}
+
+/// Compares the kernels with candle on patches with embeddings of these shapes.
+fn joined_agree(spec: &NetworkSpec, embeddings: &[(&str, [usize; 3])]) {
+    let shapes: JoinedShapes = embeddings.iter().map(|(name, shape)| ((*name).to_owned(), *shape)).collect();
+    let made = || Network::joined(spec, 9, &shapes, 4, &Streams::new(7, "test")).expect("a network");
     let values = |count: usize, step: f32| (0..count).map(|at| (at as f32 * step).sin()).collect::<Vec<f32>>();
     let count = 3;
-    let joined = vec![values(count * 30, 0.7), values(count * 7, 1.3)];
+    let joined: Vec<Vec<f32>> =
+        embeddings.iter().map(|(_, shape)| values(count * shape.iter().product::<usize>(), 0.7)).collect();
     let batch = JoinedPixels::new(floats(&pixels(count, 9, 9)), count, 9, joined.clone()).expect("a batch");
     let mut kernels = made();
     let mut reference = made().on_candle(Device::Cpu, DType::F64);
@@ -105,10 +119,8 @@ fn embeddings_of_the_kernels_mean_what_candle_computes() {
     let evaluated = |network: &Network| floats(&network.forward(&batch).expect("logits"));
     assert!(near(&evaluated(&kernels), &evaluated(&reference), 2e-5));
     // A batch without them, or with too few, is a mistake of the caller.
-    let short = JoinedPixels::new(floats(&pixels(count, 9, 9)), count, 9, joined[..1].to_vec()).expect("a batch");
+    let short = JoinedPixels::new(floats(&pixels(count, 9, 9)), count, 9, joined[1..].to_vec()).expect("a batch");
     assert!(kernels.forward(&short).is_err() && kernels.forward(&pixels(count, 9, 9)).is_err());
-    let Err(error) = Network::new(&spec, 9, 4, &Streams::new(7, "test")) else { panic!("not joined") };
-    assert!(error.has_code("missing-input") && error.to_string().contains("input `grid`"), "{error}");
 }
 
 #[test]

@@ -231,6 +231,11 @@ fn swin_t_of_the_standard_library_matches_torchvision() {
 }
 
 #[test]
+fn vit_s16_of_the_standard_library_matches_timm() {
+    compare("vit-s16", &builtin_network("vit-s16").unwrap(), Some((1e-4, 1e-4)));
+}
+
+#[test]
 fn convnext_t_of_the_standard_library_matches_torchvision() {
     compare("convnext-t", &always_whole("convnext-t"), Some((1e-4, 1e-4)));
 }

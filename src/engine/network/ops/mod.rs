@@ -19,6 +19,7 @@ mod norm;
 mod pooling;
 mod space_to_depth;
 mod stochastic_depth;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -193,6 +194,9 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::StochasticDepth(layer) => stochastic_depth::stochastic_depth(layer, compiler, input),
         Layer::SelfAttention(layer) => attention::self_attention(layer, compiler, input),
         Layer::ChannelScale(layer) => channel_scale::channel_scale(layer, compiler, input),
+        Layer::ClassToken(layer) => tokens::class_token(layer, compiler, input),
+        Layer::PositionTable(layer) => tokens::position_table(layer, compiler, input),
+        Layer::FirstToken(_) => tokens::first_token(compiler, input),
         Layer::CrossAttention(layer) => cross_attention::cross_attention(layer, compiler, input),
         Layer::AttentionPool(layer) => attention_pool::attention_pool(layer, compiler, input),
         Layer::SpaceToDepth(layer) => space_to_depth::space_to_depth(layer, compiler, input),
@@ -232,6 +236,9 @@ pub(super) fn all_have_launches(spec: &NetworkSpec) -> bool {
                 | Layer::L2Norm
                 | Layer::SelfAttention(_)
                 | Layer::ChannelScale(_)
+                | Layer::ClassToken(_)
+                | Layer::PositionTable(_)
+                | Layer::FirstToken(_)
                 | Layer::CrossAttention(_)
                 | Layer::AttentionPool(_)
                 | Layer::SpaceToDepth(_)
