@@ -29,7 +29,7 @@ pub use format::{Unformatted, format};
 pub use other_format::other_format;
 pub use scalar::{Scalar, begins_as_number};
 pub use scan::{Token, TokenKind, scan};
-pub use tree::{Document, Node, NodeEntry, Word, parse, parse_with, values};
+pub use tree::{Document, Node, NodeEntry, Word, parse, parse_valid, parse_with, values};
 pub use validate::ValidationCache;
 
 /// Deepest nesting of `{` in a file.

@@ -107,6 +107,13 @@ pub fn parse(file: FileId, text: &str) -> (Document, Vec<Diag>) {
     parse_with(file, text, &mut ValidationCache::default())
 }
 
+/// As [`parse`], for a text that is known to be valid, such as that of the standard library: the crate does not read it again.
+#[must_use]
+pub fn parse_valid(file: FileId, text: &str) -> (Document, Vec<Diag>) {
+    let Parsed { document, diags, .. } = read(file, text);
+    (document, diags)
+}
+
 /// As [`parse`], for a text that is parsed repeatedly: parts that did not change are not validated again.
 #[must_use]
 pub fn parse_with(file: FileId, text: &str, cache: &mut ValidationCache) -> (Document, Vec<Diag>) {

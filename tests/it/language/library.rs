@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use macula::base::Sources;
 use macula::diag::{Severity, catalogue};
 use macula::lang::{builtin_network, lookup, manual, shapes, signatures, stdlib};
+use macula::syntax;
 
 use super::{codes, load};
 
@@ -16,6 +18,13 @@ fn root() -> PathBuf {
 #[test]
 fn it_is_without_fault() {
     assert_eq!(stdlib::stdlib().diags, []);
+    // macula trusts that its texts are KDL.
+    for (name, text) in stdlib::MODULES {
+        let file = Sources::default().add((*name).to_owned(), None, *text);
+        let (document, diags) = syntax::parse(file, text);
+        assert_eq!(diags, [], "{name}");
+        assert_eq!(document, syntax::parse_valid(file, text).0, "{name}");
+    }
 }
 
 #[test]
