@@ -50,7 +50,7 @@ const ASKED: [(&[&str], &str); 13] = [
     (&["run", "pipeline.kdl", "--set", "si"], "side="),
     (&["run", "pipeline.kdl", "--set", "cla"], "classifier."),
     (&["run", "pipeline.kdl", "--set", "classifier.ep"], "classifier.epochs="),
-    (&["doc", "cross"], "cross-encode cross-validation"),
+    (&["doc", "cross"], "cross-attention-resnet18 cross-encode cross-validation"),
     (&["explain", "port-"], "port-type"),
     (&["std", "show", "resnet1"], "resnet18"),
 ];

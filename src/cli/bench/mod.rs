@@ -278,7 +278,10 @@ fn network(arguments: &Arguments) -> Result<NetworkSpec, Failure> {
     let name = &arguments.network;
     let Some(file) = &arguments.file else {
         return builtin_network(name).ok_or_else(|| {
-            let all: Vec<_> = MODULES.iter().filter_map(|(module, _)| module.strip_prefix("networks/")).collect();
+            let all = MODULES.iter().filter_map(|(module, _)| module.strip_prefix("networks/"));
+            // Those that read embeddings need patches that carry them.
+            let reads_pixels = |name: &&str| builtin_network(name).is_some_and(|spec| spec.embeddings().is_empty());
+            let all: Vec<_> = all.filter(reads_pixels).collect();
             let failure = Failure::user(format!("the standard library has no network `{name}`"));
             match near(name, all.iter().copied()) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
