@@ -49,11 +49,14 @@ impl PairLabels {
         self.both(one, other).any(|pair| pair == (Label::Present, Label::Present))
     }
 
-    /// Whether two patches are known to have no class in common: each class of one is known to be absent from the other.
+    /// Whether two patches are known to be different: one of them has a class, and each class of one is known to be absent from the other.
     pub(super) fn disjoint(&self, one: usize, other: usize) -> bool {
-        self.both(one, other).all(|pair| {
+        let mut present = false;
+        let apart = self.both(one, other).all(|pair| {
+            present |= pair.0 == Label::Present || pair.1 == Label::Present;
             !matches!(pair, (Label::Present, Label::Present | Label::Unknown) | (Label::Unknown, Label::Present))
-        })
+        });
+        present && apart
     }
 
     /// Jaccard index of the classes of two patches; 0 for two without any, [`None`] if a label of either is unknown.
