@@ -240,8 +240,14 @@ impl Sweeper<'_, '_> {
             let in_body = |stage: &str| stage.match_indices('.').any(|(dot, _)| at_start(&stage[dot + 1..]));
             let names = || pipeline.stages.iter().map(|stage| stage.base_name.clone());
             let mut stages: BTreeSet<String> = names().filter(|stage| at_start(stage)).collect();
+            let mut inner: BTreeSet<String> = names().filter(|stage| !at_start(stage) && in_body(stage)).collect();
             if stages.is_empty() {
-                stages = names().filter(|stage| in_body(stage)).collect();
+                stages = std::mem::take(&mut inner);
+            }
+            if let Some(other) = inner.first() {
+                let message = format!("`only {name}` is the pipeline's own `{name}`: `{other}` keeps its seed");
+                let found = Diag::warning("sweep-axis", entry.span, message);
+                self.diags.push(found.hint("give one of them another name"));
             }
             if stages.is_empty() {
                 let names = pipeline.stages.iter().map(|stage| stage.base_name.as_str());

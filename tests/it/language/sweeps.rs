@@ -142,6 +142,13 @@ fn a_repeat_of_a_stage_in_a_body_repeats_it_in_every_instance() {
     assert_eq!(seeds("classifier"), of(&["first.classifier", "second.classifier"]));
     assert_eq!(seeds("second.classifier"), of(&["second.classifier"]));
     assert_eq!(seeds("first"), of(&["first.folds", "first.classifier", "first.scores"]));
+    // A stage of the pipeline of the same name is meant, and the others are not.
+    let own = text
+        .replace("WHICH", "scores")
+        .replace("        fold second {", "        pool scores { of first; data patches }\n        fold second {");
+    let diags = lang::load_text("test.kdl", None, &own, &[], Points::All, &mut Sources::default()).1;
+    let found = diags.iter().find(|diag| diag.code == "sweep-axis").expect("a warning");
+    assert_eq!(found.message, "`only scores` is the pipeline's own `scores`: `first.scores` keeps its seed");
 }
 
 #[test]

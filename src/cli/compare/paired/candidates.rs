@@ -216,9 +216,9 @@ fn points(
             let by = format!("{}.{}", outlet(word), super::USUAL);
             let choice = PointChoice { each: arguments.each, by: Some(&by) };
             let of_stage = of_points(choice, loaded, swept, &trees, chosen)?;
-            let same = |other: &Contender| other.results == of_stage.found[0].results;
+            let first = of_stage.found.first().map(|one| &one.results);
             // What no point changes is compared once.
-            if of_stage.open.is_empty() && of_stage.found.iter().all(same) {
+            if of_stage.open.is_empty() && of_stage.found.iter().all(|one| Some(&one.results) == first) {
                 all.found.extend(of_stage.found.into_iter().take(1).map(|one| Contender { name: word.clone(), ..one }));
                 continue;
             }
@@ -319,7 +319,11 @@ fn of_points(
             open.push(name);
         } else {
             let rank = sweep.rank.as_ref().map(|rank| rank.metric.clone());
-            let results = of_points.iter().map(|tree| tree.digest()).collect();
+            let results: Vec<Digest> = of_points.iter().map(|tree| tree.digest()).collect();
+            // Repeats that do not change the result say nothing about seeds.
+            if results.iter().all(|result| *result == results[0]) {
+                evaluations.truncate(1);
+            }
             let looks = looks(&loaded.folder, of_points);
             found.push(Contender { name, evaluations, rank, results, points: points.clone(), looks });
             places.push(&sweep.points[points[0]].at);
