@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::describe::kinds;
+use super::describe::used::{name_of, words};
 use super::describe::{Described, KnownNetwork, KnownNetworks, describe};
 use super::module::Module;
 use super::stdlib::stdlib;
@@ -155,18 +155,4 @@ impl Module {
 enum NamedNetwork {
     Declared(usize),
     Library(&'static Described),
-}
-
-fn name_of(node: &Node) -> Option<&str> {
-    node.args().next().and_then(|entry| entry.text())
-}
-
-/// The words in the braces of a network that are not layers, each with its first node.
-fn words<'a>(node: &'a Node, found: &mut BTreeMap<&'a str, &'a Node>) {
-    for child in node.nodes() {
-        if kinds::find(&child.name.text).is_none() {
-            found.entry(child.name.text.as_str()).or_insert(child);
-        }
-        words(child, found);
-    }
 }

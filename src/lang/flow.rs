@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
-use super::network::{Layer, Linear, NetworkSpec};
-use super::port_types::{CARRIERS, DUPLICATES};
+use super::network::NetworkSpec;
+use super::port_types::{CARRIERS, DUPLICATES, PRETRAINED};
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
 use super::signature::{InPort, OutPort};
@@ -370,8 +370,8 @@ impl DraftGraph<'_> {
             let place = place.unwrap_or(draft.spec.span);
             self.margins(stage, network, place, &mut diags);
             self.joined(stage, network, place, &mut diags);
-            let pretrains = draft.signature.outputs.iter().any(|out| out.ty == "weights");
-            if pretrains && matches!(network.layers.last(), Some(Layer::Linear(Linear { out: None, .. }))) {
+            let gives = |ty: &str| draft.signature.outputs.iter().any(|out| out.ty == ty);
+            if gives(PRETRAINED) && network.is_classifier() {
                 let name = &network.name;
                 let message = format!("network `{name}` is a whole classifier, but an encoder is pretrained");
                 let hint = format!("end at a tap: `network {name} to=features`");
@@ -382,9 +382,7 @@ impl DraftGraph<'_> {
                 continue;
             };
             // An encoder ends at a tap, and describes each patch by a vector.
-            let encodes =
-                draft.signature.outputs.iter().any(|out| ["embeddings", "weights"].contains(&out.ty.as_str()));
-            let misfits = if encodes {
+            let misfits = if gives("embeddings") || gives(PRETRAINED) {
                 match shapes::features(network, side) {
                     Ok(Some(TensorShape::Map { channels, height, width })) if height * width > 1 => {
                         let message = format!(

@@ -1,13 +1,14 @@
 //! The standard library of signatures and networks, embedded. A test compares the list with the folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use super::describe::used::{name_of, words};
 use super::describe::{Described, KnownNetwork, KnownNetworks, describe};
 use super::signature::{self, Signature};
 use crate::base::{Digest, Hasher, Sources};
 use crate::diag::Diag;
-use crate::syntax::{self, Node, NodeEntry};
+use crate::syntax::{self, Node};
 
 macro_rules! modules {
     ($($name:literal),* $(,)?) => {
@@ -148,9 +149,14 @@ impl Stdlib {
     fn describe(&mut self, mut nodes: Vec<Node>) {
         let mut known = KnownNetworks::new();
         while !nodes.is_empty() {
-            let names: BTreeSet<String> = nodes.iter().filter_map(name_of).collect();
+            let names: BTreeSet<&str> = nodes.iter().filter_map(name_of).collect();
+            let uses_none = |node: &Node| {
+                let mut used = BTreeMap::new();
+                words(node, &mut used);
+                used.keys().all(|word| !names.contains(word))
+            };
             // Networks that use each other are reported as unknown layers.
-            let at = nodes.iter().position(|node| !node.nodes().iter().any(|child| uses(child, &names))).unwrap_or(0);
+            let at = nodes.iter().position(uses_none).unwrap_or(0);
             let (described, mut diags) = describe(&nodes.remove(at), &known);
             self.diags.append(&mut diags);
             if let Some(described) = described {
@@ -161,13 +167,4 @@ impl Stdlib {
         }
         self.networks.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
     }
-}
-
-fn name_of(node: &Node) -> Option<String> {
-    node.args().next().and_then(NodeEntry::text).map(str::to_owned)
-}
-
-/// Whether a node, or one within it, has one of these names.
-fn uses(node: &Node, names: &BTreeSet<String>) -> bool {
-    names.contains(&node.name.text) || node.nodes().iter().any(|child| uses(child, names))
 }

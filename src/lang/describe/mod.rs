@@ -6,6 +6,7 @@ mod layers;
 pub mod page;
 mod points;
 mod read;
+pub(in crate::lang) mod used;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

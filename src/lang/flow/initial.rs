@@ -7,6 +7,7 @@ use super::{DraftGraph, in_bodies};
 use crate::base::figure::counted;
 use crate::diag::Diag;
 use crate::lang::network::{Layer, NetworkSpec};
+use crate::lang::port_types::PRETRAINED;
 use crate::lang::value::Value;
 
 /// Tensors that a message names.
@@ -26,7 +27,7 @@ impl DraftGraph<'_> {
             for (_, reference, place, source) in self.reads(stage).filter(|_| !initialises) {
                 let trained = &self.drafts[source];
                 let given = trained.signature.output(Some(&reference.port)).map(|out| out.ty.as_str());
-                let Some(what) = given.filter(|ty| ["model", "weights"].contains(ty)) else { continue };
+                let Some(what) = given.filter(|ty| ["model", PRETRAINED].contains(ty)) else { continue };
                 let Some(of_model) = trained.spec.network() else { continue };
                 let there: BTreeSet<String> = of_model.tensors().into_iter().collect();
                 let gives = |ty: &str| draft.signature.outputs.iter().any(|out| out.ty == ty);
@@ -59,7 +60,7 @@ impl DraftGraph<'_> {
                     network.name,
                     named.join(", ")
                 );
-                let hint = if trains || gives("weights") {
+                let hint = if trains || gives(PRETRAINED) {
                     // Of a network up to a tap, the whole one.
                     let whole = of_model.name.split(" to=").next().unwrap_or(&of_model.name);
                     format!("train on with its network, `{whole}`, or set `{MISSING} {INITIALISE}`")

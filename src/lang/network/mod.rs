@@ -297,6 +297,12 @@ impl NetworkSpec {
         Self { name, layers, prefixes: BTreeSet::new(), auxiliary: Vec::new() }
     }
 
+    /// Whether it is a whole classifier, and not a network up to a tap: its last layer depends on the classes.
+    #[must_use]
+    pub fn is_classifier(&self) -> bool {
+        matches!(self.layers.last(), Some(Layer::Linear(Linear { out: None, .. })))
+    }
+
     /// The names of all its tensors, including running statistics, in the order of the layers; shared ones once.
     #[must_use]
     pub fn tensors(&self) -> Vec<String> {
