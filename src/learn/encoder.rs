@@ -52,12 +52,6 @@ pub enum EncoderView {
 }
 
 impl EncoderSettings {
-    /// Whether the network is a whole classifier and not one up to a tap: its last layer depends on the classes.
-    #[must_use]
-    pub fn is_classifier(network: &NetworkSpec) -> bool {
-        matches!(network.layers.last(), Some(Layer::Linear(Linear { out: None, .. })))
-    }
-
     /// Error about a whole classifier whose weights are not those of a trained model, so that its classes are unknown.
     #[must_use]
     pub fn no_classes(network: &NetworkSpec) -> StageError {

@@ -78,7 +78,7 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
     let (Value::Network(network), Some(tree)) = (params.get("network"), inputs.optional("init")) else {
         return Ok(Vec::new());
     };
-    if EncoderSettings::is_classifier(network) && !is_model(tree) {
+    if network.is_classifier() && !is_model(tree) {
         return Err(EncoderSettings::no_classes(network));
     }
     let warnings: Vec<Warning> = rescaled(params, inputs, objects)?.into_iter().collect();
@@ -149,7 +149,7 @@ fn item_of_patches(part: &Part, info: &SetInfo, objects: &Objects) -> Result<Ite
 
 /// Classes of a whole classifier, as a file; [`None`] for a network that ends at a tap.
 fn outputs(network: &NetworkSpec, init: &Tree, objects: &Objects) -> Result<Option<Entry>, StageError> {
-    if !EncoderSettings::is_classifier(network) {
+    if !network.is_classifier() {
         return Ok(None);
     }
     if !is_model(init) {

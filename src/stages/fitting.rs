@@ -13,7 +13,8 @@ use crate::engine::network::{Missing, NetworkWork, Weights, WeightsHeader, canva
 use crate::engine::normalise::Normalisation;
 use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
-use crate::learn::fit::{Family, Fitted, InitialWeights, TrainedOn};
+use crate::learn::fit::settings::FitSettings;
+use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, TrainedOn};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, same_encoder};
 use crate::learn::pretrain::PretrainedInfo;
@@ -111,6 +112,35 @@ fn embeddings(network: &NetworkSpec, data: &PatchSet, valid: &PatchSet) -> Resul
     Ok(data)
 }
 
+/// The task of a fit: its parts, and what the runner gives to `implementation`.
+pub(super) fn task<'a>(
+    ctx: &'a Ctx<'a>,
+    implementation: &Implementation,
+    (settings, network): (&'a FitSettings, &'a NetworkSpec),
+    sets: &'a OpenSets,
+    init: Option<&'a InitialWeights>,
+) -> FitTask<'a> {
+    FitTask {
+        settings,
+        network,
+        data: &sets.data,
+        valid: &sets.valid,
+        init,
+        streams: &ctx.streams,
+        partial: ctx.partial,
+        family: family(ctx, implementation),
+        progress: ctx.progress,
+        stop: ctx.stop,
+    }
+}
+
+/// The selected epoch in words: `epoch 3 of 5 (at most 10) chosen by loss`.
+pub(super) fn chosen_epoch<E>(fitted: &Fitted<E>, by: &str) -> String {
+    let ran = fitted.epochs.len();
+    let stopped = if (ran as u64) < fitted.planned { format!(" (at most {})", fitted.planned) } else { String::new() };
+    format!("epoch {} of {ran}{stopped} chosen by {by}", fitted.chosen)
+}
+
 /// The augmentation recipe of a tree; [`None`] for plain patches.
 fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Augmentation>, StageError> {
     let Some(bytes) = objects.read_in(tree, RECIPE)? else { return Ok(None) };
@@ -169,7 +199,7 @@ pub(super) fn other_normalisation(
 
 /// Trainings that differ in `epochs` and data: a second key, under which the last state of a shorter one is found. It names all
 /// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte, and `device` none but by the class.
-pub(super) fn family(ctx: &Ctx, implementation: &Implementation) -> Family {
+fn family(ctx: &Ctx, implementation: &Implementation) -> Family {
     let mut key = Hasher::new("macula training family 1");
     key.int(u64::from(implementation.version_of(&ctx.params.0))).text(&target(&ctx.params.0)).int(ctx.streams.rank(
         "family",

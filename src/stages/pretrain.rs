@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::fitting::{
-    APART, OpenSets, PRETRAINED, WEIGHTS, family, foresee_weights, initial, names, network, open, read_by_network,
-    real, starts_table, surroundings, target, without_gpu,
+    APART, PRETRAINED, WEIGHTS, chosen_epoch, foresee_weights, initial, names, network, open, read_by_network, real,
+    starts_table, surroundings, target, task, without_gpu,
 };
 use super::inference::EMBEDDINGS;
 use crate::base::figure::per_class;
@@ -13,7 +13,7 @@ use crate::engine::network::{Network, Weights};
 use crate::engine::normalise::Normalisation;
 use crate::learn::fit::metrics::metric;
 use crate::learn::fit::settings::{FitSettings, nothing_to_train};
-use crate::learn::fit::{FitNotes, FitTask, Fitted, before, fit};
+use crate::learn::fit::{FitNotes, Fitted, before, fit};
 use crate::learn::model::shapes;
 use crate::learn::pretrain::metrics::{PretrainMetrics, table};
 use crate::learn::pretrain::settings::{MetricLoss, PretrainSettings};
@@ -45,6 +45,11 @@ fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageEr
     Normalisation::from_params(params)?;
     let mut found: Vec<StageError> = without_gpu(params)?.into_iter().collect();
     let PretrainSettings { sampler, .. } = PretrainSettings::from_params(params)?;
+    if sampler.classes == Some(1) {
+        let text = "batches of one class have no pairs of different classes";
+        let hint = "set `classes` to 2 or more, or omit it for all";
+        found.push(StageError::input("no-pairs", text).hint(hint).field("sampler.classes"));
+    }
     if sampler.each * sampler.views < 2 {
         let text = "a batch with one view of one patch per class has no positive pairs";
         found
@@ -78,7 +83,8 @@ fn idle(params: &Params) -> Result<Option<Warning>, StageError> {
 fn pretrain(ctx: &Ctx) -> Result<Outcome, StageError> {
     let encoder = network(ctx.params)?;
     let settings = PretrainSettings::from_params(ctx.params)?;
-    let OpenSets { data, valid, .. } = open(ctx, encoder, Normalisation::from_params(ctx.params)?)?;
+    let sets = open(ctx, encoder, Normalisation::from_params(ctx.params)?)?;
+    let data = &sets.data;
     let info = &data.set.info;
     let decks = Decks::new(&data.set);
     let fit_settings = FitSettings::from_params(ctx.params, settings.sampler.most(&decks).max(1))?;
@@ -93,24 +99,13 @@ fn pretrain(ctx: &Ctx) -> Result<Outcome, StageError> {
     }
     let network = with_projection(encoder, &settings.head);
     let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
-    let task = FitTask {
-        settings: &fit_settings,
-        network: &network,
-        data: &data,
-        valid: &valid,
-        init: init.as_ref(),
-        streams: &ctx.streams,
-        partial: ctx.partial,
-        family: family(ctx, &PRETRAIN),
-        progress: ctx.progress,
-        stop: ctx.stop,
-    };
+    let task = task(ctx, &PRETRAIN, (&fit_settings, &network), &sets, init.as_ref());
     let mut notes = FitNotes::default();
     let goal = Pretraining::new(&task, &settings, (&decks, width), &mut notes)?;
     let mut fitted = fit(&task, &goal, notes).map_err(in_memory)?;
     let start = before(&task, &goal, |evaluate| goal.retrieval(evaluate)).map_err(in_memory)?;
     fitted.notes.warnings.extend(idle(ctx.params)?);
-    fitted.notes.warnings.extend(surroundings(encoder, &data));
+    fitted.notes.warnings.extend(surroundings(encoder, data));
     let described = PretrainedInfo {
         network: encoder.clone(),
         classes: info.classes.clone(),
@@ -127,7 +122,7 @@ fn pretrain(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert(PRETRAINED, ctx.objects.put(&json)?);
     tree.insert(WEIGHTS, ctx.objects.put(&weights)?);
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
-    let summary = summary(&fitted, start.as_ref(), &settings, &info.classes);
+    let summary = summary(&fitted, &start, &settings, &info.classes);
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: Some(fitted.target) })
 }
 
@@ -141,7 +136,7 @@ fn in_memory(error: StageError) -> StageError {
 
 fn summary(
     fitted: &Fitted<PretrainMetrics>,
-    start: Option<&Retrieval>,
+    start: &Retrieval,
     settings: &PretrainSettings,
     classes: &[String],
 ) -> Summary {
@@ -155,14 +150,12 @@ fn summary(
         } else {
             String::new()
         };
-        let [mean, at_start, chance] = [found.mean(), start.and_then(Retrieval::mean), found.chance()].map(metric);
+        let [mean, at_start, chance] = [found.mean(), start.mean(), found.chance()].map(metric);
         format!("; validation MAP@R {mean}{of} (before training {at_start}, chance {chance}): {each}")
     });
-    let ran = fitted.epochs.len();
-    let stopped = if (ran as u64) < fitted.planned { format!(" (at most {})", fitted.planned) } else { String::new() };
     Summary {
         metrics: chosen.map(|epoch| named_metrics(epoch, classes)).unwrap_or_default(),
-        headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
+        headline: chosen_epoch(fitted, settings.choose.words()) + &of,
         tables: [
             chosen.map(|epoch| retrieval_table(epoch, start, classes)),
             Some(epochs_table(&fitted.epochs, start)),
@@ -194,12 +187,12 @@ fn named_metrics(epoch: &PretrainMetrics, classes: &[String]) -> BTreeMap<String
     named.chain(each).filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn retrieval_table(epoch: &PretrainMetrics, start: Option<&Retrieval>, classes: &[String]) -> Table {
-    let row = |(at, (class, found)): (usize, (&String, &ClassRetrieval))| {
+fn retrieval_table(epoch: &PretrainMetrics, start: &Retrieval, classes: &[String]) -> Table {
+    let row = |((class, found), before): ((&String, &ClassRetrieval), &ClassRetrieval)| {
         vec![
             Cell::Text(class.clone()),
             real(found.mean_average_precision),
-            real(start.and_then(|start| start.classes.get(at)?.mean_average_precision)),
+            real(before.mean_average_precision),
             real(found.chance),
             Cell::Int(found.queries as i64),
             Cell::Int(found.references as i64),
@@ -208,13 +201,13 @@ fn retrieval_table(epoch: &PretrainMetrics, start: Option<&Retrieval>, classes: 
     Table {
         title: format!("nearest training patches of validation patches, after epoch {}", epoch.epoch),
         columns: names(&["class", "MAP@R", "before training", "chance", "queries", "references"]),
-        rows: classes.iter().zip(&epoch.retrieval.classes).enumerate().map(row).collect(),
+        rows: classes.iter().zip(&epoch.retrieval.classes).zip(&start.classes).map(row).collect(),
     }
 }
 
-fn epochs_table(epochs: &[PretrainMetrics], start: Option<&Retrieval>) -> Table {
+fn epochs_table(epochs: &[PretrainMetrics], start: &Retrieval) -> Table {
     let none = || Cell::Null(());
-    let first = |start: &Retrieval| vec![Cell::Int(0), none(), none(), real(start.mean()), none(), none(), none()];
+    let first = vec![Cell::Int(0), none(), none(), real(start.mean()), none(), none(), none()];
     let row = |epoch: &PretrainMetrics| {
         vec![
             Cell::Int(epoch.epoch as i64),
@@ -237,6 +230,6 @@ fn epochs_table(epochs: &[PretrainMetrics], start: Option<&Retrieval>) -> Table 
             "negative distance",
             "active triplets",
         ]),
-        rows: start.map(first).into_iter().chain(epochs.iter().map(row)).collect(),
+        rows: std::iter::once(first).chain(epochs.iter().map(row)).collect(),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::fitting::{
-    APART, OpenSets, WEIGHTS, family, foresee_weights, initial, names, network, open, read_by_network, real,
-    starts_table, surroundings, target, without_gpu,
+    APART, WEIGHTS, chosen_epoch, foresee_weights, initial, names, network, open, read_by_network, real, starts_table,
+    surroundings, target, task, without_gpu,
 };
 use super::inference::EMBEDDINGS;
 use crate::base::figure::per_class;
@@ -15,7 +15,7 @@ use crate::lang::value::Value;
 use crate::learn::fit::classification::{Classification, Labels};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
 use crate::learn::fit::settings::{ClassifierSettings, FitSettings, idle};
-use crate::learn::fit::{FitNotes, FitTask, Fitted, fit};
+use crate::learn::fit::{FitNotes, Fitted, fit};
 use crate::learn::model::ModelInfo;
 use crate::learn::spread::metric_name;
 use crate::stage::{
@@ -85,31 +85,20 @@ fn cuts_names(params: &BTreeMap<String, Value>) -> bool {
 fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let network = network(ctx.params)?;
     let settings = FitSettings::from_params(ctx.params, ctx.params.count("batch")?)?;
-    let OpenSets { data, valid, embeddings } = open(ctx, network, settings.normal)?;
-    let of_classifier = ClassifierSettings::from_params(ctx.params, &data.set.info.classes)?;
+    let sets = open(ctx, network, settings.normal)?;
+    let info = &sets.data.set.info;
+    let of_classifier = ClassifierSettings::from_params(ctx.params, &info.classes)?;
     let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
-    let task = FitTask {
-        settings: &settings,
-        network,
-        data: &data,
-        valid: &valid,
-        init: init.as_ref(),
-        streams: &ctx.streams,
-        partial: ctx.partial,
-        family: family(ctx, &TRAIN),
-        progress: ctx.progress,
-        stop: ctx.stop,
-    };
+    let task = task(ctx, &TRAIN, (&settings, network), &sets, init.as_ref());
     let mut notes = FitNotes::default();
     let goal = Classification::new(&task, &of_classifier, &mut notes)?;
     let mut fitted = fit(&task, &goal, notes)?;
     fitted.notes.warnings.extend(idle(ctx.params, network)?);
-    fitted.notes.warnings.extend(surroundings(network, &data));
-    let info = &data.set.info;
+    fitted.notes.warnings.extend(surroundings(network, &sets.data));
     let model = ModelInfo {
         network: network.clone(),
         inputs: network.inputs(),
-        embeddings,
+        embeddings: sets.embeddings.clone(),
         classes: info.classes.clone(),
         size: info.size,
         scale: info.scale,
@@ -144,11 +133,9 @@ fn summary(
         let each = per_class(classes, epoch.valid.ranking.iter().map(|ranking| ranking.average_precision));
         format!("; validation AP {} ({each})", metric(epoch.valid.average_precision()))
     });
-    let ran = epochs.len();
-    let stopped = if (ran as u64) < fitted.planned { format!(" (at most {})", fitted.planned) } else { String::new() };
     Summary {
         metrics: chosen.map(|epoch| named_metrics(epoch, classes)).unwrap_or_default(),
-        headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
+        headline: chosen_epoch(fitted, settings.choose.words()) + &of,
         tables: [
             chosen.map(|epoch| metrics_table(epoch, classes)),
             Some(epochs_table(&epochs)),

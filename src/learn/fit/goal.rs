@@ -68,7 +68,9 @@ pub trait Goal {
     ) -> Result<Self::Epoch, StageError>;
 
     /// Losses among the metrics of an evaluation, which have to be finite.
-    fn losses(&self, epoch: &Self::Epoch) -> Vec<f64>;
+    fn losses(&self, _epoch: &Self::Epoch) -> Vec<f64> {
+        Vec::new()
+    }
 
     /// Value by which the best epoch is selected, the higher the better; [`None`] if it is undefined.
     fn selected_by(&self, epoch: &Self::Epoch) -> Option<f64>;

@@ -14,6 +14,7 @@ pub mod settings;
 mod start;
 mod task;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, FILE, FitState};
@@ -284,18 +285,20 @@ impl<G: Goal> FitRun<'_, G> {
     /// Metrics after the last step of the epoch, which had these batches.
     fn metrics(&self, rate: f64, batches: &[Batch]) -> Result<G::Epoch, StageError> {
         let steps = Outputs { values: &self.outputs, targets: &self.targets };
+        let finite = Cell::new(true);
         let evaluate = |set: &OpenPatchSet, draws: &[PatchDraw]| {
-            evaluate(&self.network, (set, draws), self.batch(), self.task.stop)
+            let found = evaluate(&self.network, (set, draws), self.batch(), self.task.stop)?;
+            finite.set(finite.get() && found.0.iter().all(|value| value.is_finite()));
+            Ok(found)
         };
         let epoch = self.goal.metrics((self.state.epoch, rate), batches, steps, &evaluate)?;
-        if let Some(loss) = self.goal.losses(&epoch).into_iter().find(|loss| !loss.is_finite()) {
-            return Err(self.not_a_number(
-                &format!("the loss is {loss}"),
-                self.state.epoch,
-                "in the evaluation after its last batch",
-            ));
+        let wrong = self.goal.losses(&epoch).into_iter().find(|loss| !loss.is_finite());
+        let wrong = wrong.map(|loss| format!("the loss is {loss}"));
+        // Not every goal has a loss on what is evaluated.
+        match wrong.or_else(|| (!finite.get()).then(|| "an output is not a number".to_owned())) {
+            None => Ok(epoch),
+            Some(what) => Err(self.not_a_number(&what, self.state.epoch, "in the evaluation after its last batch")),
         }
-        Ok(epoch)
     }
 
     /// Keeps the weights if the epoch is the best so far, and reports its metrics.

@@ -8,7 +8,7 @@ use crate::learn::objective::Targets;
 pub enum HealthyAs {
     /// They are a class of their own.
     Class,
-    /// They differ from lesion patches, and nothing is said about two of them.
+    /// They differ from lesion patches, and two of them are not compared.
     Negative,
 }
 

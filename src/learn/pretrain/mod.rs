@@ -1,7 +1,7 @@
 //! Goal of `pretrain`: an encoder whose outputs for patches with a class in common are near each other, and far apart for others. Knows no
 //! artifacts.
 //!
-//! The loss is computed on a projection of the encoder's output, which is thrown away after the training (Chen et al. 2020). The network of a
+//! The loss is computed on a projection of the encoder's output, which is discarded after the training (Chen et al. 2020). The network of a
 //! step therefore has the projection and, behind it, the output itself, which the metrics are computed on.
 
 mod contrastive;
@@ -138,21 +138,18 @@ impl<'a> Pretraining<'a> {
         Ok(Self { task, settings, decks, objective, widths: [projected, width] })
     }
 
-    /// How well validation patches find training patches; [`None`] if an output is not finite.
+    /// How well validation patches find training patches.
     ///
     /// # Errors
     /// Errors of `evaluate`.
-    pub fn retrieval(&self, evaluate: &Evaluate) -> Result<Option<Retrieval>, StageError> {
+    pub fn retrieval(&self, evaluate: &Evaluate) -> Result<Retrieval, StageError> {
         let (task, [_, width]) = (self.task, self.widths);
         let (references, known) = evaluate(task.data, &fixed(task, "references", self.settings.references))?;
         let (queries, asked) = evaluate(task.valid, &task.valid.all())?;
         let (references, queries) = (self.features(&references), self.features(&queries));
-        if references.iter().chain(&queries).any(|value| !value.is_finite()) {
-            return Ok(None);
-        }
         let queries = Vectors { values: &queries, width, targets: &asked };
         let references = Vectors { values: &references, width, targets: &known };
-        Ok(Some(Retrieval::of(&queries, &references, self.classes().len())))
+        Ok(Retrieval::of(&queries, &references, self.classes().len()))
     }
 
     /// The encoder's output within the outputs of the network.
@@ -329,17 +326,7 @@ impl Goal for Pretraining<'_> {
             };
             sums.add(loss.of(&cosines, &labels).value, &cosines, &labels, triplets);
         }
-        let mut training = sums.means();
-        let Some(retrieval) = self.retrieval(evaluate)? else {
-            // Reported as a loss that is not finite: embeddings cannot be compared.
-            training.loss = Some(f64::NAN);
-            return Ok(PretrainMetrics { epoch, rate, training, retrieval: Retrieval { classes: Vec::new() } });
-        };
-        Ok(PretrainMetrics { epoch, rate, training, retrieval })
-    }
-
-    fn losses(&self, epoch: &PretrainMetrics) -> Vec<f64> {
-        epoch.training.loss.into_iter().collect()
+        Ok(PretrainMetrics { epoch, rate, training: sums.means(), retrieval: self.retrieval(evaluate)? })
     }
 
     fn selected_by(&self, epoch: &PretrainMetrics) -> Option<f64> {

@@ -13,9 +13,10 @@ use macula::learn::pretrain::{
     pair_objective,
 };
 use macula::learn::sampler::Batch;
-use macula::stage::{Outcome, Params, StageError};
+use macula::stage::{ConnectedPorts, Outcome, Params, StageError};
 use macula::store::{Objects, Tree};
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::fitting::{Bench, mistake, text};
 use super::lengths::same_bytes;
@@ -420,6 +421,42 @@ fn a_hidden_layer_of_an_encoder_is_not_taken_for_its_output() {
     let (code, text, _) = mistake(start(7));
     assert_eq!(code, "weights-shape");
     assert!(text.contains("hidden.weight"), "{text}");
+}
+
+#[test]
+fn batches_without_pairs_are_refused_before_anything_runs() {
+    let check = macula::stages::find("pretrain").and_then(|stage| stage.check).expect("it checks its parameters");
+    let refused = |changed: &[(&str, Value)]| -> usize {
+        let found = check(&pretraining(changed), &ConnectedPorts::default()).expect("parameters of `pretrain`");
+        assert!(found.iter().all(|error| error.has_code("no-pairs")), "{found:?}");
+        found.len()
+    };
+    assert_eq!(refused(&[]), 0);
+    assert_eq!(refused(&[("sampler.classes", Value::Int(2))]), 0);
+    assert_eq!(refused(&[("sampler.classes", Value::Int(1))]), 1);
+    assert_eq!(refused(&[("sampler.each", Value::Int(1))]), 0, "two views of a patch are a pair");
+    assert_eq!(refused(&[("sampler.each", Value::Int(1)), ("sampler.views", Value::Int(1))]), 1);
+}
+
+#[test]
+fn outputs_that_are_not_finite_end_a_pretraining() {
+    let bench = bench();
+    let encoder = bench.model("encoder", &pretraining(&[]), &bench.data);
+    // A running mean that overflows behind the next convolution: only where running statistics are used.
+    let bytes = bench.objects.read_in(&encoder, "weights.safetensors").expect("read").expect("a file");
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let mut views: BTreeMap<String, TensorView> = tensors.tensors().into_iter().collect();
+    let huge: Vec<u8> = [-3e38_f32; 8].iter().flat_map(|value| value.to_le_bytes()).collect();
+    views.insert("bn1.running_mean".to_owned(), TensorView::new(Dtype::F32, vec![8], &huge).expect("a tensor"));
+    let mut init = Tree::default();
+    let bytes = safetensors::serialize(views, None).expect("bytes");
+    init.insert("diverged.safetensors", bench.objects.put(&bytes).expect("stored"));
+    let inputs = [("data", &bench.data), ("valid", &bench.valid), ("init", &init)];
+    let one = pretraining(&[("epochs", Value::Int(1))]);
+    let fitted = run("pretrain", &one, &inputs, 1, (&bench.objects, &bench.partial("one")), &Watcher::default());
+    let (code, text, _) = mistake(fitted);
+    assert_eq!(code, "nan-loss");
+    assert!(text.contains("an output is not a number in epoch 1 in the evaluation"), "{text}");
 }
 
 #[test]
