@@ -109,7 +109,8 @@ fn main<'a>(
     objects: &Objects,
     left: &mut LeftOut,
 ) -> (Vec<String>, Option<Brief>, Vec<&'a Table>) {
-    if let Some(scores) = evaluation(artifact, objects) {
+    // What matters of the choice of one class is in its first tables.
+    if let Some(scores) = evaluation(artifact, objects).filter(|scores| scores.single.is_none()) {
         let data = artifact.stage.inputs.iter().find(|input| input.port == "data").and_then(|input| input.from.first());
         let data = data
             .map(|from| if from.port == "out" { from.stage.clone() } else { format!("{}.{}", from.stage, from.port) });

@@ -39,6 +39,23 @@ pub fn quoted(cell: &str) -> Cow<'_, str> {
 /// # Errors
 /// A description of the problem, with its line.
 pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
+    records_separated(text, ',')
+}
+
+/// Separator of a table: that of `,`, `;` and tab that its first line has most of; `,` if it has none.
+#[must_use]
+pub fn separator(text: &str) -> char {
+    let head = text.split(['\n', '\r']).next().unwrap_or_default();
+    // The first of equals is the last one that `max_by_key` sees.
+    ['\t', ';', ','].into_iter().max_by_key(|separator| head.matches(*separator).count()).unwrap_or(',')
+}
+
+/// As [`records`], for cells separated by `separator`.
+///
+/// # Errors
+/// As [`records`].
+pub fn records_separated(text: &str, separator: char) -> Result<Vec<CsvRecord>, String> {
+    let ends_cell = |char: char| char == separator || matches!(char, '\n' | '\r');
     let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
     let (mut records, mut line) = (Vec::new(), 1);
     while chars.peek().is_some() {
@@ -73,7 +90,7 @@ pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
             }
             record.cells.push(cell);
             match chars.next() {
-                Some(',') => {}
+                Some(next) if next == separator => {}
                 Some('\r') => {
                     chars.next_if_eq(&'\n');
                     break;
@@ -87,10 +104,6 @@ pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
         }
     }
     Ok(records)
-}
-
-fn ends_cell(char: char) -> bool {
-    matches!(char, ',' | '\n' | '\r')
 }
 
 #[cfg(test)]
@@ -109,6 +122,17 @@ mod tests {
             let text: String = std::iter::once("head,of,it\n".to_owned()).chain(rows.iter().map(line)).collect();
             prop_assert_eq!(&cells(&text)[1..], &rows[..]);
         }
+    }
+
+    #[test]
+    fn the_separator_is_the_one_that_the_first_line_has_most_of() {
+        for (text, expected) in
+            [("a,b;c,d\n1;2;3", ','), ("a;b\n1,5;2", ';'), ("a\tb,c\td", '\t'), ("a", ','), ("", ',')]
+        {
+            assert_eq!(separator(text), expected, "{text}");
+        }
+        let cells = records_separated("a;\"b;c\"\n1,5;2", ';').expect("a table");
+        assert_eq!((&cells[0].cells[1][..], &cells[1].cells[0][..]), ("b;c", "1,5"));
     }
 
     #[test]

@@ -41,6 +41,17 @@ pub struct ExtractionSpec {
     pub min_pixels: u32,
     /// … and at least this fraction of the patch's area.
     pub min_fraction: f64,
+    /// Patches that have a lesion of which only the photograph is known.
+    pub image_labels: ImageLabels,
+}
+
+/// Patches that a lesion counts as present in if it is known to be somewhere in the photograph, without a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageLabels {
+    /// Those that cover the photograph; it is unknown in all others.
+    Covering,
+    /// Every patch.
+    Every,
 }
 
 /// File of an item with the table of its lesions, if patches are placed around given ones.
@@ -87,7 +98,9 @@ fn cut_into(
         resampled: rule.around.is_some(),
         min_pixels: rule.min_pixels,
         min_fraction: rule.min_fraction,
+        labels: opened.facts.labels,
     };
+    let whole = (photograph.width, photograph.height);
     let placed = match &rule.around {
         Some(around) => {
             let lesions = match objects.read_in(item, LESIONS)? {
@@ -125,7 +138,7 @@ fn cut_into(
             let mut left = places.iter();
             patch_pixels::strip(photograph, places, rule.grid.size, rule.margin, pixels, |counts| {
                 let place = *left.next().expect("one count for each position");
-                part.rows.push(row_of(place, part.rows.len(), rule, scale, &masks, counts));
+                part.rows.push(row_of(place, part.rows.len(), rule, whole, scale, &masks, counts));
             });
             shard.add(pixels)?;
         }
@@ -175,6 +188,7 @@ fn row_of(
     place: (usize, usize),
     index: usize,
     rule: &ExtractionSpec,
+    photograph: (usize, usize),
     scale: u32,
     masks: &[Annotation],
     counts: &PixelCounts,
@@ -183,8 +197,11 @@ fn row_of(
     let rect = Rect { left: place.0, top: place.1, right: place.0 + size, bottom: place.1 + size };
     let area = f64::from(scale).powi(2) * (size * size) as f64;
     let mask_pixels: Vec<u32> = masks.iter().map(|mask| mask.mask().map_or(0, |mask| mask.native_in(rect))).collect();
+    let covers = place == (0, 0) && size >= photograph.0.max(photograph.1);
     let label = |(mask, &pixels): (&Annotation, &u32)| match mask {
         Annotation::Unknown => Label::Unknown,
+        Annotation::Present if covers || rule.image_labels == ImageLabels::Every => Label::Present,
+        Annotation::Present => Label::Unknown,
         _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_fraction * area => Label::Present,
         _ => Label::Absent,
     };

@@ -6,12 +6,20 @@ use rayon::prelude::*;
 
 use super::decode::{Photograph, is_jpeg};
 use super::image_issues::{ImageIssue, ImageIssueKind};
-use super::mask::{Mask, MaskContent, MaskValues};
+use super::mask::{Mask, MaskValues};
 use super::orientation::Orientation;
-use super::photographs::{PhotographFacts, PhotographSet, WithoutMask};
+use super::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
 use crate::store::{Entry, Objects, Tree};
+
+/// How the classes of a photograph set relate.
+///
+/// # Errors
+/// Store errors.
+pub fn labels(set: &Tree, objects: &Objects) -> Result<LabelScheme, StageError> {
+    Ok(described(set, objects)?.labels)
+}
 
 /// Lesion classes of a photograph set.
 ///
@@ -71,6 +79,8 @@ pub enum Annotation {
     Absent,
     /// It was not annotated.
     Unknown,
+    /// The lesion is somewhere in the photograph.
+    Present,
 }
 
 impl Annotation {
@@ -158,7 +168,11 @@ impl<'a> OpenPhotograph<'a> {
     pub fn has_lesion(&self, k: usize) -> Result<Option<bool>, StageError> {
         Ok(match self.read_mask(k)? {
             Some((mask, ..)) => Some(mask.bits().count() > 0),
-            None => (self.without_mask(k) == WithoutMask::Absent).then_some(false),
+            None => match self.without_mask(k) {
+                WithoutMask::Absent => Some(false),
+                WithoutMask::Present => Some(true),
+                WithoutMask::Unknown => None,
+            },
         })
     }
 
@@ -176,9 +190,7 @@ impl<'a> OpenPhotograph<'a> {
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
         let bytes = self.objects.read(entry)?;
-        let content =
-            if self.facts.counted { MaskContent::Counts } else { MaskContent::Lesion(self.facts.threshold()) };
-        let mask = Mask::read(&bytes, content).map_err(|reason| {
+        let mask = Mask::read(&bytes, self.facts.mask_content(k)).map_err(|reason| {
             let hint = if is_jpeg(&bytes) {
                 "save it as PNG or TIFF, or set a threshold for JPEG masks in `folder`: `mask-from 128`"
             } else {
@@ -220,6 +232,9 @@ impl<'a> OpenPhotograph<'a> {
         let is_photograph = self.photograph_entry()?.1 == entry;
         // Black masks of absent lesions are rightly the same.
         let is_shared = || {
+            if self.facts.mask_values.get(k).is_some_and(Option::is_some) {
+                return false;
+            }
             let mut others = self.classes.iter().enumerate().filter(|(other, _)| *other != k);
             let same =
                 |class: &str| self.tree.under(&format!("mask.{class}.")).next().is_some_and(|(_, own)| own == entry);
@@ -254,8 +269,11 @@ impl<'a> OpenPhotograph<'a> {
     pub fn annotation(&self, k: usize, photograph: &Photograph) -> Result<Annotation, StageError> {
         Ok(match self.mask(k, photograph)? {
             Some(mask) => Annotation::Mask(mask),
-            None if self.without_mask(k) == WithoutMask::Absent => Annotation::Absent,
-            None => Annotation::Unknown,
+            None => match self.without_mask(k) {
+                WithoutMask::Absent => Annotation::Absent,
+                WithoutMask::Present => Annotation::Present,
+                WithoutMask::Unknown => Annotation::Unknown,
+            },
         })
     }
 

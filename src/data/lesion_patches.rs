@@ -140,7 +140,7 @@ impl LesionPlacement {
     /// Number of healthy patches of a photograph with so many lesion patches; 0 if none of its classes is annotated, because its patches
     /// would have no known label.
     fn healthy_wanted(&self, lesion_patches: u64, masks: &[Annotation]) -> u64 {
-        if masks.iter().all(|mask| matches!(mask, Annotation::Unknown)) {
+        if masks.iter().all(|mask| matches!(mask, Annotation::Present | Annotation::Unknown)) {
             return 0;
         }
         (self.healthy_per_lesion_patch * lesion_patches as f64).round() as u64 + self.healthy_per_photograph as u64

@@ -3,18 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::csv::records;
-use super::table::{Column, Columns, TableError};
+use super::text_table::{TextRow, TextTable, is_missing};
 use crate::base::figure::counted;
-use crate::lang::near::near;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
 /// Column that names the photographs.
 const PHOTOGRAPH: &str = "photograph";
-
-/// Cells that mean a missing number, in lower case: as pandas, R and spreadsheets write it.
-const MISSING: [&str; 8] = ["na", "n/a", "#n/a", "<na>", "nan", "null", "none", "."];
 
 /// Value of one column for each photograph; [`None`] if it is missing.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,17 +39,14 @@ impl PhotographFact {
     /// # Errors
     /// `photograph-table`.
     pub fn read(name: &str, bytes: &[u8], column: &str) -> Result<Self, StageError> {
-        let is_csv = name.rsplit_once('.').is_none_or(|(_, ending)| !ending.eq_ignore_ascii_case("parquet"));
-        let cells = if is_csv { from_csv(bytes, column) } else { from_parquet(bytes, column) };
-        let (photographs, cells) = cells.map_err(|text| wrong(format!("`{name}`: {text}")))?;
+        let cells = cells(name, bytes, column).map_err(|text| wrong(format!("`{name}`: {text}")))?;
         let mut all = BTreeMap::new();
-        for (photograph, cell) in photographs.into_iter().zip(cells) {
+        for (photograph, cell) in cells {
             if let Some(photograph) = all.insert(photograph.clone(), cell).map(|_| photograph) {
                 let text = format!("`{name}`: photograph `{photograph}` occurs twice");
                 return Err(wrong(text).hint("keep one row for each photograph"));
             }
         }
-        let is_missing = |text: &str| MISSING.contains(&text.to_ascii_lowercase().as_str());
         let number = |text: &String| text.parse::<f64>().ok().filter(|_| !is_missing(text));
         let there = || all.iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
         let other = there().find(|(_, text)| number(text).is_none() && !is_missing(text));
@@ -88,71 +80,17 @@ impl PhotographFact {
     }
 }
 
-/// Names of photographs, and the text of a cell of each; [`None`] if the cell is empty.
-type TextCells = (Vec<String>, Vec<Option<String>>);
-
-fn from_csv(bytes: &[u8], column: &str) -> Result<TextCells, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    let mut records = records(text)?.into_iter();
-    let heads = records.next().ok_or_else(|| "it is empty".to_owned())?.cells;
-    let heads: Vec<String> = heads.iter().map(|head| head.trim().to_owned()).collect();
-    let [photograph, wanted] = [place(&heads, PHOTOGRAPH)?, place(&heads, column)?];
-    let (mut photographs, mut cells) = (Vec::new(), Vec::new());
-    for record in records {
-        let (here, there) = (record.cells.len(), heads.len());
-        if here != there {
-            return Err(format!("line {} has {here} cells, the header {there}", record.line));
-        }
-        photographs.push(record.cells[photograph].clone());
-        cells.push(Some(record.cells[wanted].trim().to_owned()).filter(|cell| !cell.is_empty()));
-    }
-    Ok((photographs, cells))
-}
-
-/// Place of the column with a name.
-fn place(heads: &[String], name: &str) -> Result<usize, String> {
-    let mut found = heads.iter().enumerate().filter(|(_, head)| *head == name);
-    match (found.next(), found.next()) {
-        (Some((at, _)), None) => Ok(at),
-        (Some(_), Some(_)) => Err(format!("two columns are named `{name}`")),
-        (None, _) => {
-            let there: Vec<String> = heads.iter().map(|head| format!("`{head}`")).collect();
-            let meant = near(name, heads.iter().map(String::as_str));
-            let meant = meant.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-            Err(format!("column `{name}` is missing{meant}; its columns are {}", there.join(", ")))
-        }
-    }
-}
-
-fn from_parquet(bytes: &[u8], column: &str) -> Result<TextCells, String> {
-    let table = Columns::from_parquet_only(bytes, &|name| name == PHOTOGRAPH || name == column);
-    let table = table.map_err(|error| match error {
-        TableError::Type(name) => format!("column `{name}` has an unsupported type; write numbers or text"),
-        other => other.to_string(),
-    })?;
-    let texts = |name: &str| {
-        let column = table.get(name).ok_or_else(|| format!("column `{name}` is missing"))?;
-        cells_as_text(column).ok_or_else(|| format!("column `{name}` is neither numbers nor text"))
+/// Name of each photograph and the text of its cell; [`None`] if the cell is empty.
+fn cells(name: &str, bytes: &[u8], column: &str) -> Result<Vec<(String, Option<String>)>, String> {
+    let table = TextTable::read(name, bytes, &|name| name == PHOTOGRAPH || name == column);
+    let table = table.map_err(|mistakes| mistakes.into_iter().next().unwrap_or_default())?;
+    let [photograph, wanted] = [table.column(PHOTOGRAPH)?, table.column(column)?];
+    let named = |row: &TextRow| {
+        let name = row.cells[photograph].clone();
+        let name = name.ok_or_else(|| format!("{} has no name in column `{PHOTOGRAPH}`", table.place(row)))?;
+        Ok((name, row.cells[wanted].clone()))
     };
-    let photographs: Option<Vec<String>> = texts(PHOTOGRAPH)?.into_iter().collect();
-    Ok((photographs.ok_or_else(|| format!("column `{PHOTOGRAPH}` has a null"))?, texts(column)?))
-}
-
-fn cells_as_text(column: &Column) -> Option<Vec<Option<String>>> {
-    fn each<T: ToString>(values: &[Option<T>]) -> Vec<Option<String>> {
-        values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect()
-    }
-    // NaN is how pandas writes a missing number.
-    let known = |value: &Option<f64>| value.filter(|value| !value.is_nan());
-    Some(match column {
-        Column::Int(values) => each(values),
-        Column::Count(values) => each(values),
-        Column::Real(values) => each(&values.iter().map(known).collect::<Vec<_>>()),
-        Column::Single(values) => each(&values.iter().map(|value| known(&value.map(f64::from))).collect::<Vec<_>>()),
-        Column::Bool(values) => each(values),
-        Column::Text(values) => each(values),
-        Column::Counts(_) => return None,
-    })
+    table.rows.iter().map(named).collect()
 }
 
 fn wrong(text: String) -> StageError {
@@ -163,6 +101,7 @@ fn wrong(text: String) -> StageError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::{Column, Columns};
     use super::*;
 
     fn read(text: &str, column: &str) -> Result<PhotographFact, String> {

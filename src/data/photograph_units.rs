@@ -76,6 +76,7 @@ fn units(set: &Tree, objects: &Objects, label: LabelOf<'_>) -> Result<PatchSet, 
         resampled: false,
         min_pixels: 1,
         min_fraction: 0.0,
+        labels: item::labels(set, objects)?,
     };
     Ok(PatchSet { info, embeddings: Vec::new(), parts })
 }

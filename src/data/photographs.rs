@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::mask::Threshold;
+use super::mask::{MaskContent, MaskValue, Threshold};
 use crate::base::Digest;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
@@ -17,6 +17,31 @@ pub struct PhotographSet {
     pub classes: Vec<String>,
     /// The photographs' names, sorted.
     pub photographs: Vec<String>,
+    /// How their classes relate.
+    #[serde(default, skip_serializing_if = "LabelScheme::is_multi_label")]
+    pub labels: LabelScheme,
+}
+
+/// How the classes of a set relate to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelScheme {
+    /// Each class is present or absent, whatever the others are.
+    #[default]
+    MultiLabel,
+    /// Exactly one class is present.
+    Single,
+    /// As [`LabelScheme::Single`], and the classes are grades in ascending order.
+    Grades,
+}
+
+impl LabelScheme {
+    /// Whether classes are independent.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    #[must_use]
+    pub const fn is_multi_label(&self) -> bool {
+        matches!(self, Self::MultiLabel)
+    }
 }
 
 /// `NAME/facts.json`.
@@ -36,6 +61,12 @@ pub struct PhotographFacts {
     /// Whether mask values are counts of native lesion pixels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
+    /// How the classes of its set relate.
+    #[serde(default, skip_serializing_if = "LabelScheme::is_multi_label")]
+    pub labels: LabelScheme,
+    /// Value of each class in its mask file, if one file is the mask of several classes; empty if none is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask_values: Vec<Option<MaskValue>>,
 }
 
 const fn any_value() -> u8 {
@@ -48,6 +79,16 @@ const fn is_any_value(value: &u8) -> bool {
 }
 
 impl PhotographFacts {
+    /// Content of the mask file of class `k`.
+    #[must_use]
+    pub fn mask_content(&self, k: usize) -> MaskContent {
+        match self.mask_values.get(k) {
+            _ if self.counted => MaskContent::Counts,
+            Some(Some(value)) => MaskContent::Value(*value),
+            _ => MaskContent::Lesion(self.threshold()),
+        }
+    }
+
     /// Lowest lesion value of a mask.
     #[must_use]
     pub const fn threshold(&self) -> Threshold {
@@ -97,6 +138,8 @@ pub enum WithoutMask {
     Absent,
     /// It was not annotated.
     Unknown,
+    /// The lesion is somewhere in the photograph.
+    Present,
 }
 
 impl Official {

@@ -78,7 +78,11 @@ pub fn gather(
     }
     let mut names: Vec<_> = found.iter().map(|photograph| photograph.name.clone()).collect();
     names.sort();
-    let set = PhotographSet { classes: classes.iter().map(|&class| class.to_owned()).collect(), photographs: names };
+    let set = PhotographSet {
+        classes: classes.iter().map(|&class| class.to_owned()).collect(),
+        photographs: names,
+        labels: found.first().map(|photograph| photograph.facts.labels).unwrap_or_default(),
+    };
     tree.insert("set.json", files.put(&json(&set)?)?);
 
     let count = |class: &str| found.iter().filter(|photograph| photograph.masks.contains_key(class)).count();
@@ -104,7 +108,9 @@ pub fn gather(
 /// Photographs with a file that is or may be decoded differently than by the first version of macula.
 fn decoded_differently<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeSet<&'f str> {
     let changed = |photograph: &&SourcePhotograph| {
-        let masks = photograph.masks.values().map(|file| (file, FileUse::Mask(photograph.facts.threshold())));
+        // The first version knew no masks of several classes.
+        let masks = photograph.masks.values().filter(|_| photograph.facts.mask_values.is_empty());
+        let masks = masks.map(|file| (file, FileUse::Mask(photograph.facts.threshold())));
         let mut files = std::iter::once((&photograph.file, FileUse::Photograph)).chain(masks);
         files.any(|(file, role)| decode_revision::changed(&root.join(file), role))
     };

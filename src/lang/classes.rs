@@ -1,5 +1,7 @@
 //! Lesion classes that are known before anything runs: those of sources whose signatures state them. Knows no folder.
 
+use std::collections::BTreeSet;
+
 use super::signature::{ClassNames, Signature};
 use super::spec::{Reference, StageSpec};
 use super::value::Value;
@@ -18,14 +20,23 @@ pub(super) fn classes<'a>(
         let (stage, signature) = find(&from.stage)?;
         match signature.output(Some(&from.port))?.classes.as_ref() {
             Some(ClassNames::Fixed(names)) => return Some(names.clone()),
-            Some(ClassNames::KeysOf(param)) => {
-                let Some(Value::Map(pairs)) = stage.value(param) else { return None };
-                return Some(pairs.keys().cloned().collect());
+            Some(ClassNames::NamedIn(params)) => {
+                let names: BTreeSet<String> = params.iter().flat_map(|param| named_in(stage.value(param))).collect();
+                return (!names.is_empty()).then(|| names.into_iter().collect());
             }
             None => from = stage.inputs.first()?.from.first()?,
         }
     }
     None
+}
+
+/// Classes that a parameter names: the keys of a map, the texts of a list.
+fn named_in(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Map(pairs)) => pairs.keys().cloned().collect(),
+        Some(Value::List(names)) => names.iter().map(Value::to_string).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Hint for a class that is not among `classes`.

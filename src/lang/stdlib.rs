@@ -47,6 +47,7 @@ modules![
     "stages/idrid",
     "stages/join",
     "stages/lesions",
+    "stages/manifest",
     "stages/near-duplicates",
     "stages/pool",
     "stages/predict",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::metrics::ScoreFunction;
 use super::objective::{Objective, Targets};
 use crate::lang::network::NetworkSpec;
 
@@ -43,6 +44,10 @@ impl WeightedSum {
 impl Objective for WeightedSum {
     fn outputs(&self) -> usize {
         self.main.outputs() * (1 + self.weights.len())
+    }
+
+    fn activation(&self) -> ScoreFunction {
+        self.main.activation()
     }
 
     fn classes(&self) -> usize {

@@ -3,6 +3,7 @@
 pub mod auxiliary;
 pub mod calibration;
 pub mod checkpoint;
+pub mod cross_entropy;
 pub mod encoder;
 pub mod evaluation;
 pub mod fit;

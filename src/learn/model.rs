@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
 use super::loader::{OpenPatchSet, PixelBatch, ahead, margin_of};
+use super::metrics::ScoreFunction;
 use super::objective::Targets;
 use super::placement::place;
 use super::tta::Tta;
@@ -58,6 +59,9 @@ pub struct ModelInfo {
     pub epochs: u64,
     /// Target that it was trained on.
     pub kernel_path: String,
+    /// How its logits become scores.
+    #[serde(default, skip_serializing_if = "ScoreFunction::is_sigmoid")]
+    pub activation: ScoreFunction,
     /// Calibration of its scores; none in models that were not calibrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
@@ -164,7 +168,8 @@ impl Classifier {
     /// # Errors
     /// As [`Network::forward`].
     pub fn scores(&self, batch: &PixelBatch, tta: Tta) -> Result<Vec<f64>, StageError> {
-        let mut scores = tta.scores(batch, |batch| self.logits(batch))?;
+        let (activation, classes) = (self.info.activation, self.info.classes.len());
+        let mut scores = tta.scores(batch, |batch| Ok(activation.scores(&self.logits(batch)?, classes)))?;
         if let Some(calibration) = &self.info.calibration {
             calibration.apply(&mut scores);
         }

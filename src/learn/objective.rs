@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
+use super::metrics::ScoreFunction;
 use crate::base::sync::lock;
 use crate::data::patches::Label;
 
@@ -13,6 +14,11 @@ use crate::data::patches::Label;
 pub trait Objective: Send + Sync {
     /// Number of outputs per patch that it reads: the columns of `outputs` below.
     fn outputs(&self) -> usize;
+
+    /// How its outputs become scores.
+    fn activation(&self) -> ScoreFunction {
+        ScoreFunction::Sigmoid
+    }
 
     /// Number of targets per patch.
     fn classes(&self) -> usize {

@@ -86,6 +86,15 @@ pub fn spread(all: &[Scores]) -> EvaluationSpread {
         let value = |s: &Scores| s.mean_within_photograph().and_then(|mean| mean.value);
         over_all("mean within-photograph average precision", &value, &chance);
     }
+    if !all.is_empty() && all.iter().all(|scores| scores.single.is_some()) {
+        let of = |s: &Scores| s.single.clone();
+        over_all("accuracy", &|s| of(s)?.accuracy, &|s| of(s)?.majority_accuracy);
+        let chance = |s: &Scores| of(s).filter(|single| single.classes > 0).map(|single| 1.0 / single.classes as f64);
+        over_all("balanced accuracy", &|s| of(s)?.balanced_accuracy, &chance);
+        if all.iter().any(|scores| scores.single.as_ref().is_some_and(|single| single.quadratic_kappa.is_some())) {
+            over_all("quadratic kappa", &|s| of(s)?.quadratic_kappa, &|_| Some(0.0));
+        }
+    }
     over_all("mean AUROC", &|s| s.mean_auroc.value, &|_| Some(0.5));
     over_all("micro F1", &|s| s.operating().figures.micro.f1, &|s| s.baselines.micro.always_yes_f1);
     over_all("macro F1", &|s| s.operating().figures.macro_f1.value, &|s| s.baselines.macro_always_yes_f1.value);

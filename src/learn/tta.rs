@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::loader::PixelBatch;
-use super::metrics::sigmoid;
 use super::objective::Targets;
 use crate::stage::{Params, StageError};
 
@@ -52,23 +51,23 @@ impl Tta {
         }
     }
 
-    /// Scores (N x C, row-major) of a batch: means over the orientations, in a fixed order. `logits` computes those of a batch.
+    /// Scores (N x C, row-major) of a batch: means over the orientations, in a fixed order. `scores` computes those of a batch.
     ///
     /// # Errors
-    /// As `logits`.
+    /// As `scores`.
     pub fn scores(
         self,
         batch: &PixelBatch,
-        logits: impl Fn(&PixelBatch) -> Result<Vec<f32>, StageError>,
+        scores: impl Fn(&PixelBatch) -> Result<Vec<f64>, StageError>,
     ) -> Result<Vec<f64>, StageError> {
         if self.is_none() {
-            return Ok(logits(batch)?.into_iter().map(sigmoid).collect());
+            return scores(batch);
         }
         let mut sums = Vec::new();
         for view in 0..self.views() {
-            let logits = logits(&turned(batch, view))?;
-            sums.resize(logits.len(), 0.0);
-            sums.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += sigmoid(logit));
+            let scores = scores(&turned(batch, view))?;
+            sums.resize(scores.len(), 0.0);
+            sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
         }
         Ok(sums.into_iter().map(|sum| sum / self.views() as f64).collect())
     }

@@ -39,6 +39,13 @@ pub fn cards(items: &[ReportItem]) -> Markup {
             @if evaluations(items).count() > 1 { h3 { code { (item.name) } } }
             @if scores.diagnosis { p.warnings { strong { "Diagnosis" } " " code { (item.name) } ": " (tables::DIAGNOSIS) "." } }
             div.cards {
+                @if let Some(single) = &scores.single {
+                    (card("accuracy", single.accuracy, single.accuracy_interval, "most frequent class", single.majority_accuracy))
+                    (card("balanced accuracy", single.balanced_accuracy, single.balanced_accuracy_interval, "chance", super::single::chance(single)))
+                    @if let Some(kappa) = single.quadratic_kappa {
+                        (card("quadratic kappa", Some(kappa), single.quadratic_kappa_interval, "chance", Some(0.0)))
+                    }
+                }
                 (card("mean average precision", scores.mean_average_precision.value, intervals.and_then(|i| i.mean_average_precision), "chance", trivial.macro_prevalence.value))
                 (card("micro F1", figures.micro.f1, intervals.and_then(|i| i.micro_f1[at]), "all positive", trivial.micro.always_yes_f1))
                 (card("macro F1", figures.macro_f1.value, intervals.and_then(|i| i.macro_f1[at]), "all positive", trivial.macro_always_yes_f1.value))
@@ -108,17 +115,25 @@ pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) 
             @let scores = &evaluation.scores;
             p { code { (item.name) } " " (code_words(&item.summary.headline)) }
             div.two { (ranking(scores)) (precision_recall(scores, &evaluation.curves)) }
+            @if let Some(single) = &scores.single {
+                div.two {
+                    div.panel { h3 { "Choice of one class" } div.scroll { (plain(&super::single::together(single))) } }
+                    div.panel { h3 { "Confusion matrix" } div.scroll { (plain(&super::single::confusion(scores, single))) } }
+                }
+            }
             div.panel { h3 { "All classes" } div.scroll { (plain(&tables::together(scores))) } }
             (class_metrics(scores))
-            div.two {
-                (recall(scores, |at| &at.recall_by_area, "Recall by lesion area", "lesion pixels in the patch (original resolution)"))
-                (recall(scores, |at| &at.recall_by_distance, "Recall by distance from the patch centre", "distance from the patch centre to the nearest lesion pixel"))
+            @if scores.single.is_none() {
+                div.two {
+                    (recall(scores, |at| &at.recall_by_area, "Recall by lesion area", "lesion pixels in the patch (original resolution)"))
+                    (recall(scores, |at| &at.recall_by_distance, "Recall by distance from the patch centre", "distance from the patch centre to the nearest lesion pixel"))
+                }
             }
             (super::reliability::section(scores))
             @if let Some(table) = super::whole::table(scores) {
                 div.panel { h3 { (table.title) } div.scroll { (plain(&table)) } }
             }
-            (co_occurrence(scores))
+            @if scores.single.is_none() { (co_occurrence(scores)) }
             (gallery(evaluation, names, examples))
         }
     }

@@ -15,6 +15,7 @@ pub mod paired;
 pub mod predictions;
 mod reliability;
 pub mod scores;
+pub mod single;
 pub mod slices;
 pub mod suspects;
 pub mod training;

@@ -1,6 +1,6 @@
 //! Headline, tables and warnings of an evaluation, for the terminal and for the page alike.
 
-use super::whole;
+use super::{single, whole};
 use crate::base::figure::{counted, metric, per_class, thousands};
 use crate::learn::evaluation::{OperatingPoint, Scores};
 use crate::learn::metrics::{
@@ -18,6 +18,14 @@ const MOST_PREDICTED: f64 = 3.0;
 /// What is said of metrics at thresholds of 0.5.
 const AT_HALF: &str = "at threshold 0.5";
 
+/// What is said of metrics of the class with the highest score.
+const BY_HIGHEST: &str = "by the highest score";
+
+/// What is said of metrics without tuned thresholds.
+fn at_half(scores: &Scores) -> &'static str {
+    if scores.single.is_some() { BY_HIGHEST } else { AT_HALF }
+}
+
 /// What is said of metrics at tuned thresholds.
 const AT_TUNED: &str = "at the tuned thresholds";
 
@@ -27,21 +35,33 @@ pub const DIAGNOSIS: &str = "a diagnosis, not an evaluation: the patches may be 
 /// Summary of an evaluation. A diagnosis has no metrics to rank by.
 #[must_use]
 pub fn summary(scores: &Scores) -> Summary {
-    let mut tables = vec![together(scores), ranking(scores), at_thresholds(scores, &scores.at_half, AT_HALF)];
+    let mut tables = Vec::new();
+    if let Some(single) = &scores.single {
+        tables.extend([single::together(single), single::confusion(scores, single)]);
+    }
+    tables.extend([together(scores), ranking(scores), at_thresholds(scores, &scores.at_half, at_half(scores))]);
     if let Some(tuned) = &scores.at_tuned {
         tables.push(at_thresholds(scores, tuned, AT_TUNED));
     }
     tables.extend(within_photograph(scores));
     tables.extend(calibration(scores));
     tables.extend(whole::table(scores));
-    tables.push(recall(
-        scores,
-        |at| &at.recall_by_area,
-        "recall by lesion area in the patch (pixels at original resolution)",
-    ));
-    tables.push(recall(scores, |at| &at.recall_by_distance, "recall by distance from the patch centre to the lesion"));
-    tables.push(co_occurrence(scores));
-    let mut found = Summary { headline: headline(scores), tables, warnings: warnings(scores), ..Summary::default() };
+    // Classes that exclude each other have no masks, and do not occur together.
+    if scores.single.is_none() {
+        tables.push(recall(
+            scores,
+            |at| &at.recall_by_area,
+            "recall by lesion area in the patch (pixels at original resolution)",
+        ));
+        let title = "recall by distance from the patch centre to the lesion";
+        tables.push(recall(scores, |at| &at.recall_by_distance, title));
+        tables.push(co_occurrence(scores));
+    }
+    let headline = match &scores.single {
+        Some(single) => single::headline(scores, single),
+        None => headline(scores),
+    };
+    let mut found = Summary { headline, tables, warnings: warnings(scores), ..Summary::default() };
     if scores.diagnosis {
         found.headline = format!("diagnosis, not an evaluation: {}", found.headline);
         found.warnings.insert(0, Warning { code: "diagnosis".to_owned(), text: DIAGNOSIS.to_owned() });
@@ -141,9 +161,11 @@ pub fn together(scores: &Scores) -> Table {
     let interval = intervals.and_then(|i| i.subset_accuracy[at]);
     let values = pick(|at| at.figures.subset_accuracy);
     add("subset accuracy".to_owned(), full, values, interval, trivial.always_healthy_subset_accuracy, "all negative");
-    let zeros = pick(|at| at.figures.all_zero);
-    let healthy = (full > 0).then(|| scores.data.healthy as f64 / full as f64);
-    add("no lesion predicted".to_owned(), scores.data.patches, zeros, None, healthy, "healthy patches");
+    if scores.single.is_none() {
+        let zeros = pick(|at| at.figures.all_zero);
+        let healthy = (full > 0).then(|| scores.data.healthy as f64 / full as f64);
+        add("no lesion predicted".to_owned(), scores.data.patches, zeros, None, healthy, "healthy patches");
+    }
     let title = if tuned.is_some() { "all classes (95% CI at the tuned thresholds)" } else { "all classes" };
     table(title, &["metric", "at 0.5", "tuned", "CI low", "CI high", "baseline", "baseline is", "n"], rows)
 }
@@ -328,7 +350,7 @@ fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: 
         let cells = found.flat_map(|found| [real(found.recall), int(found.positives)]);
         [Cell::Text(stratum.band.name.clone())].into_iter().chain(cells).collect()
     });
-    let at = if scores.at_tuned.is_some() { AT_TUNED } else { AT_HALF };
+    let at = if scores.at_tuned.is_some() { AT_TUNED } else { at_half(scores) };
     Table { title: format!("{title}, {at}"), columns, rows: rows.collect() }
 }
 
@@ -365,7 +387,7 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
             warn("class-missing", text);
         }
     }
-    let both = [Some((AT_HALF, &scores.at_half)), scores.at_tuned.as_ref().map(|at| (AT_TUNED, at))];
+    let both = [Some((at_half(scores), &scores.at_half)), scores.at_tuned.as_ref().map(|at| (AT_TUNED, at))];
     for (words, at) in both.into_iter().flatten() {
         if at.figures.micro.counts.predicted() == 0 {
             warn(

@@ -2,7 +2,7 @@
 //! [`crate::learn::calibration`].
 
 use super::inference;
-use super::threshold_tune::{judged, natural};
+use super::threshold_tune::{judged, natural, several_labels};
 use crate::base::figure::{counted, metric};
 use crate::data::patches::PatchSet;
 use crate::data::predictions::Predictions;
@@ -79,6 +79,7 @@ fn check(params: &Params, ports: &ConnectedPorts) -> Result<Vec<StageError>, Sta
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
+    several_labels(&set.info, "scores of single classes to calibrate", "use the scores as they are")?;
     let tree = ctx.inputs.one("model")?;
     let (method, scoring) = (method(ctx.params)?, Scoring::from_params(ctx.params)?);
     let model = Classifier::read(tree, ctx.objects)?;

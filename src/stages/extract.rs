@@ -1,18 +1,19 @@
 //! `extract`: cuts photographs into patches, on a grid or around lesions, one item per photograph.
 
 use crate::base::figure::{counted, noun, thousands};
-use crate::data::extraction::{self, ClassTally, ExtractionSpec, LESIONS, PLACED, PatchTally, Tallies};
+use crate::data::extraction::{self, ClassTally, ExtractionSpec, ImageLabels, LESIONS, PLACED, PatchTally, Tallies};
 use crate::data::grid::{EdgePolicy, PatchGrid};
 use crate::data::image_issues;
-use crate::data::item;
+use crate::data::item::{self, OpenPhotograph};
 use crate::data::lesion_patches::{LesionPlacement, PlacementCounts};
 use crate::data::patches::SetInfo;
+use crate::data::photographs::WithoutMask;
 use crate::lang::value::Value;
 use crate::stage::{
     Cell, ConnectedPorts, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, Params, StageError, Summary,
     Table, Warning, Work,
 };
-use crate::store::Tree;
+use crate::store::{Objects, Tree};
 
 /// The implementation of `extract`.
 pub const EXTRACT: Implementation = Implementation {
@@ -42,6 +43,10 @@ fn rule(ctx: &Ctx) -> Result<ExtractionSpec, StageError> {
         masks: params.flag("masks")?,
         min_pixels: params.count("label.min-pixels")? as u32,
         min_fraction: params.real("label.min-share")?,
+        image_labels: match params.get("label.photograph") {
+            Value::Text(which) if which == "every" => ImageLabels::Every,
+            _ => ImageLabels::Covering,
+        },
     })
 }
 
@@ -124,9 +129,11 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         resampled: rule.around.is_some(),
         min_pixels: rule.min_pixels,
         min_fraction: rule.min_fraction,
+        labels: item::labels(ctx.inputs.one("from")?, ctx.objects)?,
     };
     tree.insert("set.json", info.write(ctx.objects)?);
-    let mut summary = summary(&classes, &total, results.len());
+    let mut summary = summary(&info, &total, results.len());
+    summary.warnings.extend(without_place(results, &rule, &total, ctx.objects)?);
     if rule.around.is_some() {
         placed(results, &mut summary, ctx)?;
     }
@@ -137,6 +144,31 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     }
     summary.warnings.extend(issues);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// Warning if lesions are known of photographs only, and no patch has them.
+fn without_place(
+    results: &[(Item, Tree)],
+    rule: &ExtractionSpec,
+    total: &PatchTally,
+    objects: &Objects,
+) -> Result<Option<Warning>, StageError> {
+    let is_absent = |class: usize| total.classes[class].present[0] == 0;
+    if rule.image_labels == ImageLabels::Every || !(0..total.classes.len()).any(is_absent) {
+        return Ok(None);
+    }
+    let mut photographs = 0;
+    for (item, _) in results {
+        let facts = OpenPhotograph::new(&item.name, &item.tree, objects)?.facts;
+        let of_photograph = facts.without_mask.iter().enumerate();
+        let lost = |(class, label): (usize, &WithoutMask)| *label == WithoutMask::Present && is_absent(class);
+        photographs += u64::from(of_photograph.into_iter().any(lost));
+    }
+    let text = format!(
+        "labels of {} are known without a place, and no patch covers its photograph, so they are unknown",
+        counted(photographs, "photograph", "photographs")
+    );
+    Ok((photographs > 0).then(|| Warning { code: "labels-without-place".to_owned(), text }))
 }
 
 /// Adds how patches were placed around lesions to the summary.
@@ -183,7 +215,8 @@ fn all_positive(classes: &[String], total: &PatchTally) -> Vec<Warning> {
     classes.iter().zip(&total.classes).filter_map(warning).collect()
 }
 
-fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summary {
+fn summary(info: &SetInfo, total: &PatchTally, photographs: usize) -> Summary {
+    let classes = &info.classes;
     let [healthy, lesion, undetermined] = total.health;
     let row = |name: &str, [patches, black]: [u64; 2]| {
         vec![Cell::Text(name.to_owned()), Cell::Int(patches as i64), Cell::Int(black as i64)]
@@ -207,10 +240,11 @@ fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summar
     let heads = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Summary {
         headline: format!(
-            "{} of {photographs} {}, {} healthy",
+            "{} of {photographs} {}{}",
             counted(all[0], "patch", "patches"),
             noun(photographs as u64, "photograph", "photographs"),
-            thousands(healthy[0])
+            // With one class each, no patch is without any.
+            if info.labels.is_multi_label() { format!(", {} healthy", thousands(healthy[0])) } else { String::new() }
         ),
         tables: vec![
             Table {

@@ -11,15 +11,16 @@ mod pairs;
 mod unused;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use classes::{ClassPattern, classes};
 use pairs::{PatternMatch, PhotographIndex, fitting, names, without_masks};
 
 use crate::base::figure::{counted, noun};
 use crate::data::name_normalisation::normalised;
+use crate::data::patient_names;
 use crate::data::pattern::Pattern;
-use crate::data::photographs::{PhotographFacts, WithoutMask};
+use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::data::unused_files::FileCategory;
 use crate::lang::value::Value;
@@ -160,6 +161,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let text = format!("{count} without any mask (first: `{first}`): their lesions are unknown");
         warnings.push(Warning { code: "photograph-without-mask".to_owned(), text });
     }
+    let values: Vec<_> = classes.iter().map(|class| class.value).collect();
+    let values = if values.iter().any(Option::is_some) { values } else { Vec::new() };
     let found = eyes.into_iter().zip(patients).map(|(eye, patient)| SourcePhotograph {
         name: eye.name,
         file: eye.file.to_owned(),
@@ -171,6 +174,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             scale: 1,
             mask_from,
             counted: false,
+            labels: LabelScheme::MultiLabel,
+            mask_values: values.clone(),
         },
     });
     let mut found: Vec<SourcePhotograph> = found.collect();
@@ -235,7 +240,8 @@ fn pair<'f>(
     masks: &[Vec<PatternMatch<'f>>],
     index: &PhotographIndex,
 ) -> Result<HashSet<&'f str>, StageError> {
-    let mut roles: HashMap<&str, &str> = HashMap::new();
+    // A mask with a value per class is the mask of several.
+    let mut roles: HashMap<&str, &ClassPattern<'_>> = HashMap::new();
     for (class, own) in classes.iter().zip(masks) {
         for fit in own {
             let fitting = index.of(fit);
@@ -247,9 +253,11 @@ fn pair<'f>(
                     format!("add a `*` to pattern `{}` for the part that distinguishes them", class.pattern.text());
                 return Err(StageError::input("ambiguous-mask", text).hint(hint).field(class.field()));
             }
-            if let Some(other) = roles.insert(fit.file, class.name) {
-                let text = format!("`{}` is the mask of two classes, `{other}` and `{}`", fit.file, class.name);
-                let hint = "each class needs its own mask files, and patterns that distinguish them";
+            if let Some(other) = roles.insert(fit.file, class)
+                && (other.value.is_none() || class.value.is_none())
+            {
+                let text = format!("`{}` is the mask of two classes, `{}` and `{}`", fit.file, other.name, class.name);
+                let hint = "each class needs its own mask files, and patterns that distinguish them, or its value in `mask-values`";
                 return Err(StageError::input("two-roles", text).hint(hint).field(class.field()));
             }
             if let Some(other) = eyes[at].masks.insert(class.name.to_owned(), fit.file.to_owned()) {
@@ -285,25 +293,17 @@ fn patients(
     let Value::Text(text) = params.get("patient") else { return Ok(vec![None; eyes.len()]) };
     let pattern = pattern("patient", text)?;
     let mut named = Vec::new();
-    let mut spellings: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for eye in eyes {
         let name = patient(&pattern, eye.file).ok_or_else(|| {
             let text = format!("pattern `{}` finds no patient in `{}`", pattern.text(), eye.file);
             let hint = "`*` stands for the patient's name in the photograph's path";
             StageError::input("no-patient", text).hint(hint).field("patient")
         })?;
-        let key = normalised(&name);
-        spellings.entry(key.clone()).or_default().insert(name);
-        named.push(key);
+        named.push(Some(name));
     }
-    let several: Vec<&BTreeSet<String>> = spellings.values().filter(|spelled| spelled.len() > 1).collect();
-    if let [first, ..] = several.as_slice() {
-        let count = counted(several.len() as u64, "patient", "patients");
-        let spelled = first.iter().map(|name| format!("`{}`", name.escape_default())).collect::<Vec<_>>().join(" and ");
-        let text = format!("{count} in several spellings (first: {spelled}), each treated as one patient");
-        warnings.push(Warning { code: "patient-spelling".to_owned(), text });
-    }
-    Ok(named.iter().map(|key| spellings[key].first().cloned()).collect())
+    let (named, warning) = patient_names::in_one_spelling(&named);
+    warnings.extend(warning);
+    Ok(named)
 }
 
 /// Patient in a path: the texts of all stars, except one at the end of the path, which is the photograph's own name.

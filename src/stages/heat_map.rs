@@ -303,7 +303,7 @@ fn annotation(opened: &OpenPhotograph<'_>, class: &str, photograph: &Photograph)
 /// Whether a pixel of the lesion is in each cell, row by row.
 fn cell_labels(known: &Annotation, cover: &CellGrid) -> Vec<Label> {
     let label = |at: usize| match known {
-        Annotation::Unknown => Label::Unknown,
+        Annotation::Present | Annotation::Unknown => Label::Unknown,
         Annotation::Mask(mask) if mask.native_in(cover.cell(at % cover.columns(), at / cover.columns())) > 0 => {
             Label::Present
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::figure::counted;
-use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
+use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, words_of};
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
@@ -94,6 +94,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
                 scale: 1,
                 mask_from: 1,
                 counted: false,
+                labels: LabelScheme::MultiLabel,
+                mask_values: Vec::new(),
             },
         });
     }

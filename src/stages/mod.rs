@@ -20,6 +20,7 @@ pub mod idrid;
 mod inference;
 pub mod join;
 pub mod lesions;
+pub mod manifest;
 pub mod near_duplicates;
 pub mod pool;
 pub mod predict;
@@ -76,6 +77,7 @@ pub fn registry() -> &'static [Implementation] {
         train::TRAIN,
         weights::WEIGHTS,
         folder::FOLDER,
+        manifest::MANIFEST,
         files::FILES,
         files::PROGRAM,
     ];

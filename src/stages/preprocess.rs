@@ -1,13 +1,13 @@
 //! `preprocess`: changes photographs before patches are extracted, one item per photograph.
 //!
-//! In order: crop, shrink, contrast. Photographs become PNG; masks become PNG whose values are counts of native lesion pixels, so that
+//! In order: crop, shrink, fit, contrast. Photographs become PNG; masks become PNG whose values are counts of native lesion pixels, so that
 //! `extract`'s `min-pixels` refers to native pixels at any scale.
 
 use std::collections::BTreeMap;
 
 use crate::base::figure::{counted, thousands};
 use crate::data::bitmap::Rect;
-use crate::data::change::{clahe, field_of_view, local_mean, shrink, shrink_mask};
+use crate::data::change::{clahe, field_of_view, fit, fit_mask, local_mean, shrink, shrink_mask};
 use crate::data::decode::Photograph;
 use crate::data::image_issues;
 use crate::data::item::{self, OpenPhotograph};
@@ -48,7 +48,11 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
         let text = format!("`{}` is too small to shrink by {by}", item.name);
         return Err(StageError::input("too-small", text).field("shrink"));
     }
+    let side = ctx.params.count_or_none("fit")?;
     let mut changed = shrink(&original, rect, by);
+    if let Some(side) = side {
+        changed = fit(&changed, side);
+    }
     match ctx.params.text("contrast")? {
         "clahe" => {
             clahe(&mut changed, ctx.params.count("contrast.tiles")?, ctx.params.real("contrast.clip")?);
@@ -66,10 +70,11 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     let mut dropped = LostPixels::new();
     for (k, class) in opened.classes.iter().enumerate() {
         if let Some(mask) = opened.mask(k, &original)? {
-            let changed = shrink_mask(&mask, rect, by);
+            let shrunk = shrink_mask(&mask, rect, by);
+            let lost = pixels(&mask).saturating_sub(pixels(&shrunk));
+            let changed = side.map_or(shrunk.clone(), |side| fit_mask(&shrunk, side));
             let picture = counts_picture(&changed);
             tree.insert(format!("mask.{class}.png"), ctx.objects.put(&picture)?);
-            let lost = pixels(&mask).saturating_sub(pixels(&changed));
             let _ = (lost > 0).then(|| dropped.insert(class.clone(), lost));
         }
     }
@@ -77,7 +82,9 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     if !dropped.is_empty() {
         tree.insert(DROPPED, ctx.objects.put(&json(&dropped)?)?);
     }
-    let facts = PhotographFacts { scale: opened.facts.scale * by as u32, mask_from: 1, counted: true, ..opened.facts };
+    // Photographs of different sizes are fitted by different factors, which are no whole numbers.
+    let scale = if side.is_some() { 1 } else { opened.facts.scale * by as u32 };
+    let facts = PhotographFacts { scale, mask_from: 1, counted: true, mask_values: Vec::new(), ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     image_issues::write(&issues, &mut tree, ctx.objects)?;
     Ok(tree.into())
@@ -125,6 +132,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let set = PhotographSet {
         classes: item::classes(ctx.inputs.one("from")?, ctx.objects)?,
         photographs: results.iter().map(|(item, _)| item.name.clone()).collect(),
+        labels: item::labels(ctx.inputs.one("from")?, ctx.objects)?,
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
     let headline = format!("{} preprocessed", counted(results.len() as u64, "photograph", "photographs"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::figure::noun;
-use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
+use crate::data::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::synthetic::{CLASSES, FundusSpec, Laterality, fundus};
 use crate::stage::{
@@ -75,6 +75,8 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
         scale: 1,
         mask_from: 1,
         counted: false,
+        labels: LabelScheme::MultiLabel,
+        mask_values: Vec::new(),
     };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     Ok(tree.into())
@@ -99,6 +101,7 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let set = PhotographSet {
         classes: CLASSES.map(str::to_owned).to_vec(),
         photographs: made.iter().map(|(item, _)| item.name.clone()).collect(),
+        labels: LabelScheme::MultiLabel,
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
 

@@ -36,6 +36,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
+    several_labels(&set.info, "thresholds", "remove this stage")?;
     let criterion = criterion(ctx.params)?;
     let scoring = Scoring::from_params(ctx.params)?;
     let (judged, target) = scored(ctx, &set, scoring)?;
@@ -106,6 +107,19 @@ pub fn natural(info: &SetInfo) -> Result<(), StageError> {
         return Err(StageError::input("resampled-evaluation", text).hint(hint).field("data"));
     }
     Ok(())
+}
+
+/// Rejects a set in which a patch has exactly one class, for what is of each class by itself.
+///
+/// # Errors
+/// `single-label`.
+pub(super) fn several_labels(info: &SetInfo, what: &str, hint: &str) -> Result<(), StageError> {
+    if info.labels.is_multi_label() {
+        return Ok(());
+    }
+    let text =
+        format!("these patches have exactly one class each, the one with the highest score: there are no {what}");
+    Err(StageError::input("single-label", text).hint(hint).field("data"))
 }
 
 /// Rejects an empty set.

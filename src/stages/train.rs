@@ -14,7 +14,7 @@ use crate::lang::network::parts::is_below;
 use crate::lang::value::Value;
 use crate::learn::fit::classification::{Classification, Labels};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
-use crate::learn::fit::settings::{ClassifierSettings, FitSettings, idle};
+use crate::learn::fit::settings::{ClassifierSettings, FitSettings, LossSettings, idle};
 use crate::learn::fit::{FitNotes, Fitted, fit};
 use crate::learn::model::ModelInfo;
 use crate::learn::spread::metric_name;
@@ -40,6 +40,7 @@ pub const TRAIN: Implementation = Implementation {
 /// Mistakes in the parameters, and a doubt about a GPU that this macula cannot use.
 fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     Normalisation::from_params(params)?;
+    LossSettings::from_params(params)?.check()?;
     Ok(without_gpu(params)?.into_iter().collect())
 }
 
@@ -108,6 +109,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
         kernel_path: fitted.target.clone(),
+        activation: goal.activation(),
         calibration: None,
         provenance: None,
     };

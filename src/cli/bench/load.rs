@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Augment, BenchSize, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
 use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
+use crate::data::photographs::LabelScheme;
 use crate::engine::augment::Augmentation;
 use crate::engine::normalise::Normalisation;
 use crate::learn::loader::OpenPatchSet;
@@ -52,6 +53,7 @@ fn patches(size: u32, objects: &Objects) -> Result<PatchSet, crate::stage::Stage
         resampled: false,
         min_pixels: 1,
         min_fraction: 0.0,
+        labels: LabelScheme::MultiLabel,
     };
     let mut shard = ShardBytes::new(PATCHES as usize, &info);
     let mut stream = Streams::new(1, "bench").stream("pixels", 0, &[]);

@@ -9,7 +9,7 @@ use super::way::{InputEncoding, RepeatedStage, Way};
 use crate::base::{Digest, Hasher, Streams, regular};
 use crate::cli::artifact::StageArtifact;
 use crate::cli::{Failure, Loaded, artifact};
-use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
+use crate::data::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
 use crate::data::source_tree::extension;
 use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
@@ -100,8 +100,11 @@ impl Bench {
             scale: 1,
             mask_from: 1,
             counted: false,
+            labels: LabelScheme::MultiLabel,
+            mask_values: Vec::new(),
         };
-        let set = PhotographSet { classes: self.info.classes.clone(), photographs: vec![name.to_owned()] };
+        let labels = facts.labels;
+        let set = PhotographSet { classes: self.info.classes.clone(), photographs: vec![name.to_owned()], labels };
         let mut tree = Tree::default();
         tree.insert(format!("{name}/photograph.{}", extension(&file.to_string_lossy())), entry);
         tree.insert(format!("{name}/facts.json"), self.objects.put(&json(&facts)?)?);

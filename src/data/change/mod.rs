@@ -2,6 +2,7 @@
 //! the same bytes on every machine. Knows no files.
 
 mod clahe;
+mod fit;
 mod local_mean;
 
 use super::bitmap::Rect;
@@ -9,6 +10,7 @@ use super::decode::Photograph;
 use super::mask::Mask;
 
 pub use clahe::clahe;
+pub use fit::{fit, fit_mask};
 pub use local_mean::local_mean;
 
 /// A pixel whose mean of red, green and blue exceeds this lies in the camera's field of view.

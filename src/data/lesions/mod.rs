@@ -98,7 +98,7 @@ pub fn find(
     let digest = opened.photograph(&mut photograph)?;
     let disc = match disc.map(|disc| disc.annotation(0, &photograph)).transpose()? {
         Some(Annotation::Mask(mask)) => Some(PixelSet::new(runs(mask.bits()), photograph.height)),
-        Some(Annotation::Absent | Annotation::Unknown) | None => None,
+        Some(Annotation::Absent | Annotation::Present | Annotation::Unknown) | None => None,
     };
     let background = PixelSet::background(&photograph);
     let rim = |[x, y]: [f64; 2]| {
@@ -117,7 +117,7 @@ pub fn find(
     let mut outlines = Vec::new();
     for (class, class_name) in opened.classes.iter().enumerate() {
         let annotation = opened.annotation(class, &photograph)?;
-        found.classes.push((class_name.clone(), !matches!(annotation, Annotation::Unknown)));
+        found.classes.push((class_name.clone(), !matches!(annotation, Annotation::Present | Annotation::Unknown)));
         let Some(mask) = annotation.mask() else { continue };
         for (component, number) in components(&runs(mask.bits()), Connectivity::Eight).iter().zip(1..) {
             let mut lesion = measured(component, mask);

@@ -2,6 +2,7 @@
 
 mod from_tiff;
 mod levels;
+mod of_value;
 mod pixels;
 
 use super::bitmap::{Bitmap, Rect};
@@ -11,6 +12,7 @@ use super::{decode, png_header, tiff};
 
 pub(super) use from_tiff::decoding_changed;
 use levels::{Levels, Scale};
+pub use of_value::MaskValue;
 
 /// Lowest value at which a mask pixel is lesion.
 ///
@@ -60,6 +62,8 @@ impl Threshold {
 pub enum MaskContent {
     /// Lesion pixels, by a threshold.
     Lesion(Threshold),
+    /// The pixels of one value, in a mask of several classes.
+    Value(MaskValue),
     /// Number of native lesion pixels per pixel, as `preprocess` writes.
     Counts,
 }
@@ -129,6 +133,10 @@ impl Mask {
             MaskContent::Lesion(threshold) if decode::is_jpeg(bytes) => pixels::of_jpeg(bytes, threshold),
             MaskContent::Lesion(_) if bytes.is_empty() => Err("the file is empty".to_owned()),
             MaskContent::Lesion(_) => Err("it is not a PNG or TIFF".to_owned()),
+            MaskContent::Value(_) if decode::is_jpeg(bytes) => {
+                Err("it is a JPEG, which blurs the values of classes".to_owned())
+            }
+            MaskContent::Value(value) => of_value::read(bytes, value),
             MaskContent::Counts => pixels::counts(bytes),
         }
     }

@@ -131,6 +131,7 @@ mod tests {
             resampled: false,
             min_pixels: 1,
             min_fraction: 0.0,
+            labels: LabelScheme::MultiLabel,
         };
         for masks in [false, true] {
             info.masks = masks;

@@ -23,7 +23,7 @@ pub use cells::{grid_of, patches_in};
 pub use shard::{Shard, ShardBytes, mask_bytes, shard_head};
 
 use super::embeddings::JoinedEmbeddings;
-use super::photographs::Official;
+use super::photographs::{LabelScheme, Official};
 use crate::base::Digest;
 use crate::stage::StageError;
 use crate::store::{Entry, Objects, Tree};
@@ -48,6 +48,9 @@ pub struct SetInfo {
     /// Label rule: minimum fraction of the patch's area.
     #[serde(rename = "min_share")]
     pub min_fraction: f64,
+    /// How the classes relate.
+    #[serde(default, skip_serializing_if = "LabelScheme::is_multi_label")]
+    pub labels: LabelScheme,
 }
 
 impl SetInfo {

@@ -1,6 +1,7 @@
 //! The catalogue of codes: a short page for each, as `macula explain CODE` shows it. A test compares it with the sources.
 
 mod language;
+mod manifests;
 mod pretraining;
 mod results;
 mod stages;
@@ -39,7 +40,13 @@ const fn page(code: &'static str, means: &'static str, example: &'static str, re
 
 /// Every page, by floor: the text's form, the language, what stages find while they run.
 pub fn pages() -> impl Iterator<Item = &'static Page> {
-    syntax::PAGES.iter().chain(language::PAGES).chain(stages::PAGES).chain(pretraining::PAGES).chain(results::PAGES)
+    syntax::PAGES
+        .iter()
+        .chain(language::PAGES)
+        .chain(stages::PAGES)
+        .chain(manifests::PAGES)
+        .chain(pretraining::PAGES)
+        .chain(results::PAGES)
 }
 
 /// The pages for problems that are found in a text, before anything runs.

@@ -119,8 +119,8 @@ pub struct OutPort {
 pub enum ClassNames {
     /// Always these.
     Fixed(Vec<String>),
-    /// The keys of this parameter.
-    KeysOf(String),
+    /// Those that these parameters name: the keys of a map, the texts of a list.
+    NamedIn(Vec<String>),
 }
 
 impl OutPort {
@@ -202,9 +202,9 @@ pub(super) fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> Out
         side: argument(node.child("side")),
         margin: argument(node.child("margin")),
         embeddings: argument(node.child("embeddings")),
-        classes: match (argument(node.child("classes-of")), words(node, "classes")) {
-            (Some(param), _) => Some(ClassNames::KeysOf(param)),
-            (None, fixed) => (!fixed.is_empty()).then_some(ClassNames::Fixed(fixed)),
+        classes: match (words(node, "classes-of"), words(node, "classes")) {
+            (params, _) if !params.is_empty() => Some(ClassNames::NamedIn(params)),
+            (_, fixed) => (!fixed.is_empty()).then_some(ClassNames::Fixed(fixed)),
         },
         doc: doc(node),
         span: node.head,

@@ -64,7 +64,7 @@ pub fn examples(judged: &ScoredSet<'_>, thresholds: &[f64]) -> Vec<ExamplePatch>
         for kind in ExampleKind::ALL {
             let mut rows: Vec<(f64, usize)> = Vec::new();
             for (row, (scores, labels)) in judged.scored.iter().enumerate() {
-                let predicted = scores[class] >= threshold;
+                let predicted = judged.scored.decision().predicts(scores, class, threshold);
                 let wanted = match kind {
                     ExampleKind::Found => known(labels[class]) == Some(true) && predicted,
                     ExampleKind::FalseAlarm => known(labels[class]) == Some(false) && predicted,

@@ -23,12 +23,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{
-    Baselines, ClassReliability, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics,
-    WithinPhotograph, ZeroDivision, area_bands, at, baselines, co_occurrence, distance_bands, intervals,
-    mean_average_precision, positive_groups, ranking, recall_by, reliability, within_photograph,
+    Baselines, ClassReliability, CoOccurrence, DecisionRule, Intervals, LabelledScores, Mean, Ranking, ScoreFunction,
+    SingleLabelMetrics, Stratum, ThresholdMetrics, WithinPhotograph, ZeroDivision, area_bands, at, baselines,
+    co_occurrence, distance_bands, intervals, mean_average_precision, positive_groups, ranking, recall_by, reliability,
+    single_label, within_photograph,
 };
 use crate::base::Streams;
 use crate::data::patches::{Label, Part, PatchRow, PatchSet};
+use crate::data::photographs::LabelScheme;
 
 /// Default threshold, if none was tuned.
 pub const HALF: f64 = 0.5;
@@ -42,22 +44,25 @@ pub struct ScoredSet<'a> {
 }
 
 impl<'a> ScoredSet<'a> {
-    /// Patch set with the logits of a model (N x C, in the order of the set).
+    /// Patch set with the logits of a multi-label model (N x C, in the order of the set).
     ///
     /// # Panics
     /// If the logits are not N x C: a defect of the caller.
     #[must_use]
     pub fn new(set: &'a PatchSet, logits: &[f32]) -> Self {
-        Self { set, scored: LabelledScores::from_logits(set.info.classes.len(), logits, labels(set)) }
+        Self::of_scores(set, ScoreFunction::Sigmoid.scores(logits, set.info.classes.len()))
     }
 
-    /// Patch set with probabilities computed elsewhere (N x C, in the order of the set).
+    /// Patch set with probabilities computed elsewhere (N x C, in the order of the set). If a patch has exactly one class, that with the
+    /// highest score is predicted.
     ///
     /// # Panics
     /// If the scores are not N x C: a defect of the caller.
     #[must_use]
     pub fn of_scores(set: &'a PatchSet, scores: Vec<f64>) -> Self {
-        Self { set, scored: LabelledScores::new(set.info.classes.len(), scores, labels(set)) }
+        let decision = if set.info.labels.is_multi_label() { DecisionRule::Threshold } else { DecisionRule::Highest };
+        let scored = LabelledScores::new(set.info.classes.len(), scores, labels(set));
+        Self { set, scored: scored.deciding_by(decision) }
     }
 
     /// Patches with their photographs, in the order of the scores.
@@ -201,6 +206,9 @@ pub struct Scores {
     /// Evaluation of whole photographs or patients, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<WholeScores>,
+    /// Metrics of the choice of one class, if a patch has exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single: Option<SingleLabelMetrics>,
     /// Whether it is a diagnosis: its patches may be those that the model was trained on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diagnosis: bool,
@@ -263,6 +271,8 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
         within_photograph: None,
         calibration: None,
         whole: None,
+        single: (!set.info.labels.is_multi_label())
+            .then(|| single_label(scored, &groups, set.info.labels == LabelScheme::Grades, streams)),
         diagnosis: false,
     }
 }

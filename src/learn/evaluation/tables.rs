@@ -17,7 +17,8 @@ pub fn predictions(judged: &ScoredSet<'_>, tuned: Option<&[f64]>) -> Columns {
     table.push("y", Column::Count(facts.iter().map(|(_, row)| Some(row.y)).collect()));
     for (class, name) in set.info.classes.iter().enumerate() {
         let scores: Vec<f64> = scored.iter().map(|(scores, _)| scores[class]).collect();
-        let over = |threshold: f64| Column::Bool(scores.iter().map(|&score| Some(score >= threshold)).collect());
+        let is_over = |scores: &[f64], threshold| Some(scored.decision().predicts(scores, class, threshold));
+        let over = |threshold: f64| Column::Bool(scored.iter().map(|(scores, _)| is_over(scores, threshold)).collect());
         table.push(format!("score.{name}"), Column::Real(scores.iter().copied().map(Some).collect()));
         let labels = scored.iter().map(|(_, labels)| known(labels[class])).collect();
         table.push(format!("label.{name}"), Column::Bool(labels));

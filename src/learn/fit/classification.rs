@@ -10,6 +10,7 @@ use super::start::fixed;
 use super::{FitNotes, FitTask, TrainedOn};
 use crate::engine::network::Network;
 use crate::learn::auxiliary::{main_logits, with_auxiliary};
+use crate::learn::metrics::ScoreFunction;
 use crate::learn::model::LabelCounts;
 use crate::learn::objective::Objective;
 use crate::learn::sampler::Batch;
@@ -49,15 +50,24 @@ impl<'a> Classification<'a> {
         let there = label_counts(&task.data.set);
         examine(task, settings, &there, notes)?;
         let drawn = drawn(&task.data.set, &settings.sampler, task.streams);
-        let of_logits: Arc<dyn Objective> = Arc::new(settings.loss.on(&task.data.set.info.classes, &drawn)?);
+        let of_logits = settings.loss.objective(&task.data.set.info.classes, &drawn)?;
         let of_step = with_auxiliary(Arc::clone(&of_logits), task.network);
         Ok(Self { task, settings, of_logits, of_step, labels: Labels { there, drawn } })
     }
 
-    /// Sets the bias of each head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
-    /// so that it is defined for a class without positives.
+    /// How the logits become scores.
+    #[must_use]
+    pub fn activation(&self) -> ScoreFunction {
+        self.of_logits.activation()
+    }
+
+    /// Sets the bias of each head to the log odds of each class among the patches of the first epoch, or to the logarithm of its frequency if
+    /// classes are exclusive. Half a patch is added to both counts, so that it is defined for a class without positives.
     fn prior_bias(&self, network: &mut Network) -> Result<(), StageError> {
-        let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
+        let odds = |count: &LabelCounts| {
+            let others = if self.activation().is_sigmoid() { count.absent } else { count.present + count.absent };
+            libm::log((count.present as f64 + 0.5) / (others as f64 + 0.5)) as f32
+        };
         let bias: Vec<f32> = self.labels.drawn.iter().map(odds).collect();
         for (weight, name) in network.heads() {
             let Some(name) = name else {

@@ -31,6 +31,16 @@ pub fn comparable(data: &PatchSet, valid: &PatchSet) -> Result<(), StageError> {
     Ok(())
 }
 
+/// Refuses a loss over exclusive classes on patches that may have several.
+fn exclusive(settings: &ClassifierSettings, data: &PatchSet) -> Result<(), StageError> {
+    if !settings.loss.exclusive || !data.info.labels.is_multi_label() {
+        return Ok(());
+    }
+    let text = "`loss cross-entropy` needs exactly one class per patch, but these patches may have several or none";
+    let hint = "use `loss bce`, or photographs with one class each: `manifest` with `class`";
+    Err(StageError::input("not-exclusive", text).hint(hint).field("loss"))
+}
+
 /// Checks the data and settings of a classifier before the first step.
 pub(super) fn examine(
     task: &FitTask<'_>,
@@ -40,6 +50,7 @@ pub(super) fn examine(
 ) -> Result<(), StageError> {
     let (data, valid) = (&task.data.set, &task.valid.set);
     comparable(data, valid)?;
+    exclusive(settings, data)?;
     let classes = &data.info.classes;
     for (class, _) in classes.iter().zip(labels).filter(|(_, count)| count.present == 0) {
         notes.warn("no-positives", format!("no training patch is positive for `{class}`: the class cannot be learned"));

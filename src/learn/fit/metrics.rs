@@ -65,7 +65,7 @@ impl SetMetrics {
     #[must_use]
     pub fn of(objective: &dyn Objective, outputs: &[f32], targets: &Targets) -> Self {
         let classes = objective.outputs();
-        let scored = LabelledScores::from_logits(classes, outputs, targets.labels());
+        let scored = LabelledScores::from_logits(classes, outputs, targets.labels(), objective.activation());
         Self {
             loss: objective.of_set(outputs, targets),
             own: objective.metrics(outputs, targets),

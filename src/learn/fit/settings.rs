@@ -1,6 +1,7 @@
 //! Typed parameters of `train`, and those that it shares with `pretrain`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::Streams;
 use crate::data::patches::{Label, PatchSet};
@@ -11,8 +12,10 @@ use crate::engine::optimizer::{Optimizer, UpdateRule};
 use crate::lang::network::NetworkSpec;
 use crate::lang::network::parts::is_part;
 use crate::lang::value::Value;
+use crate::learn::cross_entropy::CrossEntropy;
 use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
+use crate::learn::objective::Objective;
 use crate::learn::sampler::Sampler;
 use crate::learn::schedule::{Schedule, TrainingLength};
 use crate::stage::{Params, StageError, Warning};
@@ -76,6 +79,8 @@ pub struct ClassifierSettings {
 /// Settings of the loss; class weights are computed from the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossSettings {
+    /// Whether it is cross-entropy over exclusive classes, which has class weights and label smoothing only.
+    pub exclusive: bool,
     /// Focusing exponents of positive and negative term; 0 for binary cross-entropy.
     pub gamma: [f64; 2],
     /// Shift of the probability in the negative term.
@@ -241,9 +246,14 @@ pub fn nothing_to_train(params: &Params, network: &NetworkSpec) -> Result<Option
 }
 
 impl LossSettings {
-    fn from_params(params: &Params) -> Result<Self, StageError> {
+    /// From the parameters of `train`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] if they do not match the signature.
+    pub fn from_params(params: &Params) -> Result<Self, StageError> {
         let loss = params.text("loss")?;
         Ok(Self {
+            exclusive: loss == "cross-entropy",
             gamma: match loss {
                 "focal" => [params.real("loss.gamma")?; 2],
                 "asymmetric" => [params.real("loss.gamma-positive")?, params.real("loss.gamma-negative")?],
@@ -277,7 +287,37 @@ impl LossSettings {
         }
     }
 
-    /// Loss for an epoch that draws these labels.
+    /// Refuses parameters that cross-entropy over exclusive classes does not have.
+    ///
+    /// # Errors
+    /// `not-of-loss`.
+    pub fn check(&self) -> Result<(), StageError> {
+        let others = [
+            ("loss.positive-weights", self.positive_weights != PositiveWeights::None),
+            ("loss.positive", self.positive != 1.0),
+            ("loss.negative", self.negative != 1.0),
+        ];
+        let Some((field, _)) = others.into_iter().find(|(_, set)| self.exclusive && *set) else { return Ok(()) };
+        let name = field.trim_start_matches("loss.");
+        let text = format!("`{name}` weighs presence against absence, which `loss cross-entropy` does not have");
+        let hint = format!("remove `{name}`, or use `class-weights inverse-frequency`");
+        Err(StageError::input("not-of-loss", text).hint(hint).field(field))
+    }
+
+    /// Objective for an epoch that draws these labels.
+    ///
+    /// # Errors
+    /// As [`LossSettings::on`] and [`LossSettings::check`].
+    pub fn objective(&self, classes: &[String], counts: &[LabelCounts]) -> Result<Arc<dyn Objective>, StageError> {
+        self.check()?;
+        let loss = self.on(classes, counts)?;
+        if self.exclusive {
+            return Ok(Arc::new(CrossEntropy { smoothing: self.smoothing, weights: loss.positive }));
+        }
+        Ok(Arc::new(loss))
+    }
+
+    /// Loss over labels for an epoch that draws these.
     ///
     /// # Errors
     /// [`StageError::Input`] if a weight needs positives of a class that has none.

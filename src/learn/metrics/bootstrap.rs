@@ -235,7 +235,7 @@ fn shares(scored: &LabelledScores, group: &[u32], groups: usize, thresholds: &[f
         let mut right = true;
         for (class, &label) in labels.iter().enumerate() {
             if let Some(present) = known(label) {
-                let predicted = scores[class] >= thresholds[class];
+                let predicted = scored.decision().predicts(scores, class, thresholds[class]);
                 share.counts[class].add(present, predicted);
                 share.pooled.add(present, predicted);
                 right &= present == predicted;

@@ -20,13 +20,14 @@ pub struct CoOccurrence {
 pub fn co_occurrence(scored: &LabelledScores, thresholds: &[f64]) -> CoOccurrence {
     let zero = vec![vec![0; scored.classes()]; scored.classes()];
     let mut counts = CoOccurrence { present: zero.clone(), predicted: zero.clone(), mistaken: zero };
+    let is_predicted = |scores: &[f64], class: usize| scored.decision().predicts(scores, class, thresholds[class]);
     for (scores, labels) in scored.iter() {
         for a in 0..scores.len() {
             for b in 0..scores.len() {
                 let present = known(labels[a]) == Some(true);
-                let predicted = scores[b] >= thresholds[b];
+                let predicted = is_predicted(scores, b);
                 counts.present[a][b] += u64::from(present && known(labels[b]) == Some(true));
-                counts.predicted[a][b] += u64::from(scores[a] >= thresholds[a] && predicted);
+                counts.predicted[a][b] += u64::from(is_predicted(scores, a) && predicted);
                 counts.mistaken[a][b] += u64::from(present && predicted && known(labels[b]) == Some(false));
             }
         }

@@ -11,6 +11,8 @@ mod froc;
 pub mod paired;
 mod ranking;
 mod reliability;
+mod score_function;
+mod single;
 mod slices;
 mod slopes;
 mod strata;
@@ -28,6 +30,8 @@ pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
 };
 pub use reliability::{BINS, ClassReliability, ReliabilityBin, reliability};
+pub use score_function::{DecisionRule, ScoreFunction, highest, softmax};
+pub use single::{SingleLabelMetrics, single_label};
 pub use slices::{Estimate, SliceMetric, SliceMetrics, SliceRow, slice_metrics};
 pub use strata::{RecallBand, RecallCounts, Stratum, area_bands, distance_bands, recall_by};
 pub use thresholded::{ClassMetrics, ConfusionCounts, Mean, ThresholdMetrics, ZeroDivision, at};
@@ -41,6 +45,7 @@ pub struct LabelledScores {
     classes: usize,
     scores: Vec<f64>,
     labels: Vec<Label>,
+    decision: DecisionRule,
 }
 
 impl LabelledScores {
@@ -52,16 +57,29 @@ impl LabelledScores {
     pub fn new(classes: usize, scores: Vec<f64>, labels: Vec<Label>) -> Self {
         assert_eq!(scores.len(), labels.len(), "one label per score");
         assert!(classes > 0 && scores.len().is_multiple_of(classes), "whole rows of {classes} classes");
-        Self { classes, scores, labels }
+        Self { classes, scores, labels, decision: DecisionRule::Threshold }
     }
 
-    /// Probabilities of logits, computed in f64 by [`sigmoid`].
+    /// Scores of logits by an activation. With softmax, the highest score of a patch is its prediction.
     ///
     /// # Panics
     /// As [`LabelledScores::new`].
     #[must_use]
-    pub fn from_logits(classes: usize, logits: &[f32], labels: Vec<Label>) -> Self {
-        Self::new(classes, logits.iter().map(|&logit| sigmoid(logit)).collect(), labels)
+    pub fn from_logits(classes: usize, logits: &[f32], labels: Vec<Label>, activation: ScoreFunction) -> Self {
+        let decision = if activation.is_sigmoid() { DecisionRule::Threshold } else { DecisionRule::Highest };
+        Self::new(classes, activation.scores(logits, classes), labels).deciding_by(decision)
+    }
+
+    /// The same scores and labels, with another decision.
+    #[must_use]
+    pub fn deciding_by(self, decision: DecisionRule) -> Self {
+        Self { decision, ..self }
+    }
+
+    /// What predicts a class.
+    #[must_use]
+    pub const fn decision(&self) -> DecisionRule {
+        self.decision
     }
 
     /// Number of classes C.
@@ -107,7 +125,7 @@ impl LabelledScores {
             scores.extend_from_slice(&self.scores[range.clone()]);
             labels.extend_from_slice(&self.labels[range]);
         }
-        Self { classes: self.classes, scores, labels }
+        Self { classes: self.classes, scores, labels, decision: self.decision }
     }
 }
 

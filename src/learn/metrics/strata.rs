@@ -84,14 +84,14 @@ pub fn recall_by(
 ) -> Vec<Stratum> {
     let mut counts = vec![vec![(0, 0); scored.classes()]; bands.len()];
     for (row, (scores, labels)) in scored.iter().enumerate() {
-        for (class, (&score, &label)) in scores.iter().zip(labels).enumerate() {
+        for (class, &label) in labels.iter().enumerate() {
             if known(label) == Some(true)
                 && let Some(value) = measure(row, class)
                 && let Some(band) = bands.iter().position(|band| band.holds(value))
             {
                 let (positives, found) = &mut counts[band][class];
                 *positives += 1;
-                *found += u64::from(score >= thresholds[class]);
+                *found += u64::from(scored.decision().predicts(scores, class, thresholds[class]));
             }
         }
     }

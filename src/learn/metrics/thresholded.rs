@@ -194,7 +194,7 @@ pub struct ThresholdMetrics {
     pub all_zero: Option<f64>,
 }
 
-/// Metrics at thresholds; a score of at least the threshold of its class is positive.
+/// Metrics at thresholds; a score of at least the threshold of its class is positive, unless the highest score of a row decides.
 ///
 /// # Panics
 /// If there is not one threshold per class: a defect of the caller.
@@ -205,8 +205,8 @@ pub fn at(scored: &LabelledScores, thresholds: &[f64], zero: ZeroDivision) -> Th
     let (mut full, mut right, mut zeros) = (0, 0, 0);
     for (scores, labels) in scored.iter() {
         let (mut all_right, mut nothing) = (true, true);
-        for (class, (&score, &label)) in scores.iter().zip(labels).enumerate() {
-            let predicted = score >= thresholds[class];
+        for (class, &label) in labels.iter().enumerate() {
+            let predicted = scored.decision().predicts(scores, class, thresholds[class]);
             nothing &= !predicted;
             if let Some(present) = known(label) {
                 counts[class].add(present, predicted);

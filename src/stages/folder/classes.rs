@@ -1,31 +1,17 @@
-//! Valid names of lesion classes. They become table columns, file names and folder names, alongside macula's own.
+//! Classes of `folder` and the patterns of their masks.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::data::name_normalisation::normalised;
+use crate::data::class_names;
+use crate::data::mask::MaskValue;
 use crate::data::pattern::Pattern;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
-
-/// Label order of the standard lesion abbreviations; other classes follow by name.
-const USUAL: [&str; 4] = ["MA", "HE", "EX", "SE"];
-
-/// Reserved columns of tables with class columns.
-const COLUMNS: [&str; 9] = ["photograph", "digest", "patient", "official", "x", "y", "index", "copies", "histogram"];
-
-/// Folders that `export` uses for patches without a lesion; compared ignoring case, for case-insensitive file systems.
-const FOLDERS: [&str; 2] = ["healthy", "undetermined"];
-
-/// Prefix that `export` puts before unknown classes.
-const UNKNOWN: &str = "_unknown-";
-
-/// Up to this many classes, all sets of unknown ones are checked.
-const LOOKED_AT: usize = 12;
 
 /// A class and the pattern of its masks.
 pub(super) struct ClassPattern<'a> {
     pub(super) name: &'a str,
     pub(super) pattern: Pattern<'a>,
+    /// Its value, if its masks are those of several classes.
+    pub(super) value: Option<MaskValue>,
 }
 
 impl ClassPattern<'_> {
@@ -42,94 +28,25 @@ pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageErr
         let Value::Text(text) = text else {
             return Err(StageError::Bug(format!("the pattern of `{name}` is not a text")));
         };
-        if let Some(why) = misnamed(name) {
-            return Err(refused(name, why));
+        let value = match params.map("mask-values").and_then(|values| values.get(name)) {
+            Some(Value::Text(text)) => Some(MaskValue::of_param(name, text)?),
+            _ => None,
+        };
+        classes.push(ClassPattern { name, pattern: super::pattern(&format!("masks.{name}"), text)?, value });
+    }
+    for name in params.map("mask-values").into_iter().flatten().map(|(name, _)| name) {
+        if !classes.iter().any(|class| class.name == name) {
+            let text = format!("class `{name}` has a value, but no pattern in `masks`");
+            let hint = format!("write e.g. `masks {name} \"masks/*.png\"`, the same pattern as for other classes");
+            return Err(StageError::input("mask-value", text).hint(hint).field(format!("mask-values.{name}")));
         }
-        classes.push(ClassPattern { name, pattern: super::pattern(&format!("masks.{name}"), text)? });
     }
     if classes.is_empty() {
         let hint = "write e.g. `masks MA \"masks/ma/*.png\"`";
         return Err(StageError::input("no-classes", "`masks` has no lesion class").hint(hint).field("masks"));
     }
-    let place = |class: &str| USUAL.iter().position(|usual| *usual == class).unwrap_or(USUAL.len());
-    classes.sort_by_key(|class| (place(class.name), class.name));
-    apart(&classes.iter().map(|class| class.name).collect::<Vec<_>>())?;
+    classes.sort_by_key(|class| class_names::order(class.name));
+    let names: Vec<&str> = classes.iter().map(|class| class.name).collect();
+    class_names::check(&names, &|class| format!("masks.{class}"))?;
     Ok(classes)
-}
-
-/// Reason why a class cannot have this name, regardless of the others.
-fn misnamed(name: &str) -> Option<&'static str> {
-    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-        return Some("names must have 1 to 64 bytes and no control characters");
-    }
-    if name.contains(['/', '\\', '.']) {
-        return Some("`/`, `\\` and `.` are not allowed in names of files and columns");
-    }
-    if name.contains('+') || name.contains(UNKNOWN) {
-        return Some("`export` uses `+` and `_unknown-` as separators in folder names");
-    }
-    let column = COLUMNS.contains(&name) || name.starts_with("mean_") || name.starts_with("deviation_");
-    (column || FOLDERS.contains(&normalised(name).as_str())).then_some("the name is reserved for a column or folder")
-}
-
-/// Rejects classes that would collide in a table or folder.
-fn apart(classes: &[&str]) -> Result<(), StageError> {
-    let mut columns: BTreeMap<String, &str> = BTreeMap::new();
-    for class in classes {
-        for column in ["", "_pixels", "_distance"].map(|suffix| normalised(&format!("{class}{suffix}"))) {
-            if let Some(other) = columns.insert(column, class) {
-                let text = format!("classes `{other}` and `{class}` collide in tables or file names");
-                return Err(StageError::input("class-name", text)
-                    .hint("rename one of them")
-                    .field(format!("masks.{class}")));
-            }
-        }
-    }
-    // `export` joins classes that are unknown by `-`.
-    let Some(dashed) = classes.iter().find(|class| class.contains('-')).filter(|_| classes.len() <= LOOKED_AT) else {
-        return Ok(());
-    };
-    let mut joined = BTreeSet::new();
-    for set in 1_u32..1 << classes.len() {
-        let members = classes.iter().enumerate().filter(|(k, _)| set >> k & 1 == 1).map(|(_, class)| *class);
-        if !joined.insert(members.collect::<Vec<_>>().join("-")) {
-            return Err(refused(dashed, "`export` joins unknown classes with `-`, which would be ambiguous"));
-        }
-    }
-    Ok(())
-}
-
-fn refused(class: &str, why: &str) -> StageError {
-    StageError::input("class-name", format!("invalid class name `{class}`: {why}"))
-        .hint("use letters, digits, `-` and `_`, as in `MA` or `soft_exudates`")
-        .field(format!("masks.{class}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_class_meets_a_name_of_maculas() {
-        for name in
-            ["healthy", "Healthy", "undetermined", "MA+EX", "a_unknown-b", "x", "mean_r", "a/b", "a.b", "", "a\nb"]
-        {
-            assert!(misnamed(name).is_some(), "{name}");
-        }
-        for name in ["MA", "soft-exudates", "Öl", "healthy_disc", "unknown", "microaneurysms (all)"] {
-            assert_eq!(misnamed(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn no_class_meets_another() {
-        for classes in
-            [&["MA", "ma"][..], &["MA", "MA_pixels"], &["a", "a-b", "b"], &["a", "a-b", "b-c", "c"], &["é", "e\u{301}"]]
-        {
-            assert!(apart(classes).is_err(), "{classes:?}");
-        }
-        for classes in [&["MA", "HE"][..], &["soft-exudates", "hard-exudates"], &["a-b", "a"]] {
-            assert!(apart(classes).is_ok(), "{classes:?}");
-        }
-    }
 }

@@ -246,6 +246,7 @@ mod tests {
             resampled: false,
             min_pixels: 1,
             min_fraction: 0.0,
+            labels: LabelScheme::MultiLabel,
         };
         let names = ["one".to_owned(), "two".to_owned()];
         let refused = |parts: [Part; 2], fold: [u32; 2]| {

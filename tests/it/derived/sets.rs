@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo};
+use macula::data::photographs::LabelScheme;
 use macula::store::Entry;
 
 /// Labels of a patch from text, one letter per class: `1` present, `0` absent, `?` unknown.
@@ -64,6 +65,7 @@ pub(crate) fn set(parts: Vec<Part>) -> PatchSet {
         resampled: false,
         min_pixels: 1,
         min_fraction: 0.0,
+        labels: LabelScheme::MultiLabel,
     };
     PatchSet { info, embeddings: Vec::new(), parts }
 }

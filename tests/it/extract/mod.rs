@@ -6,6 +6,7 @@ mod lab;
 mod layouts;
 mod lesion_patches;
 mod lesions;
+mod manifest;
 mod masks;
 mod patch_sets;
 mod patches;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use macula::base::Digest;
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard, shard_head};
-use macula::data::photographs::Official;
+use macula::data::photographs::{LabelScheme, Official};
 use macula::store::Objects;
 
 pub(crate) fn info(masks: bool) -> SetInfo {
@@ -18,6 +18,7 @@ pub(crate) fn info(masks: bool) -> SetInfo {
         resampled: false,
         min_pixels: 1,
         min_fraction: 0.0,
+        labels: LabelScheme::MultiLabel,
     }
 }
 

@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 42] = [
+const STAGES: [&str; 43] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -62,6 +62,7 @@ const STAGES: [&str; 42] = [
     "program @python { name python3 }",
     "exec @judged { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
     "report @page { of @folds.train @classifier @scores @clinic @made @relabelled @tuned }",
+    "manifest @listed { table \"list.csv\"; labels MA \"ma\" HE \"he\" EX \"ex\" SE \"se\" }",
 ];
 
 fn written<'a>(stages: impl IntoIterator<Item = &'a str>, name: impl Fn(&str) -> String) -> String {

@@ -55,7 +55,7 @@ fn the_classes_of_a_signature_are_those_of_its_stage() {
     };
     let fixed = ClassNames::Fixed(macula::data::synthetic::CLASSES.map(str::to_owned).to_vec());
     assert_eq!([told("synthetic"), told("idrid")], [fixed.clone(), fixed]);
-    assert_eq!(told("folder"), ClassNames::KeysOf("masks".to_owned()));
+    assert_eq!(told("folder"), ClassNames::NamedIn(vec!["masks".to_owned()]));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
+use macula::data::photographs::LabelScheme;
 use macula::store::Objects;
 
 pub(crate) const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
@@ -32,6 +33,7 @@ pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
         resampled: false,
         min_pixels: 1,
         min_fraction: 0.0,
+        labels: LabelScheme::MultiLabel,
     };
     let (mut parts, mut logits) = (Vec::new(), Vec::new());
     for number in 0..photographs {

@@ -9,6 +9,7 @@ mod invariants;
 mod pages;
 mod paired;
 mod sets;
+mod single;
 mod slices;
 mod suspects;
 mod table;

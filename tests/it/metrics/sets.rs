@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use macula::base::Digest;
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo};
+use macula::data::photographs::LabelScheme;
 use serde_json::Value;
 
 /// Numbers of a list of JSON.
@@ -60,6 +61,7 @@ pub(super) fn of_one_class(case: &Value) -> PatchSet {
         resampled: false,
         min_pixels: 1,
         min_fraction: 0.0,
+        labels: LabelScheme::MultiLabel,
     };
     PatchSet { info, embeddings: Vec::new(), parts }
 }

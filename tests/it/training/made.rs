@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
+use macula::data::photographs::LabelScheme;
 use macula::lang::network::{BatchNorm, Conv, Layer, Linear, MaxPool, NetworkSpec};
 use macula::lang::value::Value;
 use macula::stage::{Ctx, Inputs, Metrics, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
@@ -40,6 +41,7 @@ impl Made {
             resampled: false,
             min_pixels: 1,
             min_fraction: 0.0,
+            labels: LabelScheme::MultiLabel,
         };
         let parts = (self.first..self.first + self.photographs).map(|number| self.part(number, &info, objects));
         PatchSet { parts: parts.collect(), embeddings: Vec::new(), info }

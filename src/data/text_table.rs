@@ -1,0 +1,149 @@
+//! A user's table, CSV or Parquet, with every cell as text and the place of each row. Knows nothing of what the columns mean.
+
+use super::csv::{records_separated, separator};
+use super::table::{Column, Columns, TableError};
+use crate::lang::near::near;
+
+/// Cells that mean a missing value, in lower case: as pandas, R and spreadsheets write it.
+const MISSING: [&str; 8] = ["na", "n/a", "#n/a", "<na>", "nan", "null", "none", "."];
+
+/// Whether a cell means that the value is missing.
+#[must_use]
+pub fn is_missing(cell: &str) -> bool {
+    cell.is_empty() || MISSING.contains(&cell.to_ascii_lowercase().as_str())
+}
+
+/// A table of texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextTable {
+    heads: Vec<String>,
+    /// Its rows.
+    pub rows: Vec<TextRow>,
+    /// What the number of a row counts: `line` in CSV, `row` in Parquet.
+    unit: &'static str,
+}
+
+/// A row of a [`TextTable`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextRow {
+    /// Line on which it begins in CSV, number of the row in Parquet, from 1.
+    pub number: usize,
+    /// Cells without surrounding blanks; [`None`] if empty.
+    pub cells: Vec<Option<String>>,
+}
+
+impl TextTable {
+    /// Reads a table; the extension of `name` distinguishes Parquet from CSV, which may be separated by `,`, `;` or tabs. Of Parquet, only
+    /// the columns that are `wanted` are read; the others may be of any type.
+    ///
+    /// # Errors
+    /// Every problem with the table, each with its line.
+    pub fn read(name: &str, bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Self, Vec<String>> {
+        let is_csv = name.rsplit_once('.').is_none_or(|(_, ending)| !ending.eq_ignore_ascii_case("parquet"));
+        if is_csv { Self::from_csv(bytes) } else { Self::from_parquet(bytes, wanted).map_err(|text| vec![text]) }
+    }
+
+    fn from_csv(bytes: &[u8]) -> Result<Self, Vec<String>> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            vec![format!("it is not UTF-8 (line {line}); save it as \"CSV UTF-8\"")]
+        })?;
+        let mut records = records_separated(text, separator(text)).map_err(|text| vec![text])?.into_iter();
+        let heads = records.next().ok_or_else(|| vec!["it is empty".to_owned()])?.cells;
+        let heads: Vec<String> = heads.iter().map(|head| head.trim().to_owned()).collect();
+        let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
+        for record in records {
+            let (here, there) = (record.cells.len(), heads.len());
+            if here != there {
+                mistakes.push(format!("line {} has {here} cells, the header {there}", record.line));
+                continue;
+            }
+            let cell = |cell: String| Some(cell.trim().to_owned()).filter(|cell| !cell.is_empty());
+            rows.push(TextRow { number: record.line, cells: record.cells.into_iter().map(cell).collect() });
+        }
+        if mistakes.is_empty() { Ok(Self { heads, rows, unit: "line" }) } else { Err(mistakes) }
+    }
+
+    fn from_parquet(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Self, String> {
+        let table = Columns::from_parquet_only(bytes, wanted).map_err(|error| match error {
+            TableError::Type(name) => format!("column `{name}` has an unsupported type; write numbers or text"),
+            other => other.to_string(),
+        })?;
+        let mut rows: Vec<TextRow> = (1..=table.rows()).map(|number| TextRow { number, cells: Vec::new() }).collect();
+        let mut heads = Vec::new();
+        for (name, column) in &table.0 {
+            let cells = texts(column).ok_or_else(|| format!("column `{name}` is neither numbers nor text"))?;
+            for (row, cell) in rows.iter_mut().zip(cells) {
+                row.cells.push(cell.map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()));
+            }
+            heads.push(name.clone());
+        }
+        Ok(Self { heads, rows, unit: "row" })
+    }
+
+    /// Number of a column.
+    ///
+    /// # Errors
+    /// Its name, and what was meant, if it is missing or occurs twice.
+    pub fn column(&self, name: &str) -> Result<usize, String> {
+        let mut found = self.heads.iter().enumerate().filter(|(_, head)| *head == name);
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) => Ok(at),
+            (Some(_), Some(_)) => Err(format!("two columns are named `{name}`")),
+            // The other columns of Parquet were not read.
+            (None, _) if self.unit == "row" => Err(format!("column `{name}` is missing")),
+            (None, _) => {
+                let there: Vec<String> = self.heads.iter().map(|head| format!("`{head}`")).collect();
+                let meant = near(name, self.heads.iter().map(String::as_str));
+                let meant = meant.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+                Err(format!("column `{name}` is missing{meant}; its columns are {}", there.join(", ")))
+            }
+        }
+    }
+
+    /// Place of a row: `line 12`.
+    #[must_use]
+    pub fn place(&self, row: &TextRow) -> String {
+        format!("{} {}", self.unit, row.number)
+    }
+}
+
+/// Cells of a column as text; [`None`] for lists.
+fn texts(column: &Column) -> Option<Vec<Option<String>>> {
+    fn each<T: ToString>(values: &[Option<T>]) -> Vec<Option<String>> {
+        values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect()
+    }
+    // NaN is how pandas writes a missing number.
+    let known = |value: &Option<f64>| value.filter(|value| !value.is_nan());
+    Some(match column {
+        Column::Int(values) => each(values),
+        Column::Count(values) => each(values),
+        Column::Real(values) => each(&values.iter().map(known).collect::<Vec<_>>()),
+        Column::Single(values) => each(&values.iter().map(|value| known(&value.map(f64::from))).collect::<Vec<_>>()),
+        Column::Bool(values) => each(values),
+        Column::Text(values) => each(values),
+        Column::Counts(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_rows_of_another_length_are_reported() {
+        let mistakes = TextTable::read("a.csv", b"a,b\n1\n1,2\n1,2,3\n", &|_| true).expect_err("two short rows");
+        assert_eq!(mistakes, ["line 2 has 1 cells, the header 2", "line 4 has 3 cells, the header 2"]);
+        let latin = TextTable::read("a.csv", b"a,b\n1,2\nJos\xe9,2\n", &|_| true).expect_err("Latin-1");
+        assert!(latin[0].contains("line 3"), "{latin:?}");
+    }
+
+    #[test]
+    fn columns_are_found_in_tables_of_european_spreadsheets() {
+        let table = TextTable::read("a.csv", "\u{feff}path; MA \nx.png;1\n".as_bytes(), &|_| true).expect("a table");
+        let at = table.column("MA").expect("there");
+        assert_eq!(table.rows[0].cells[at].as_deref(), Some("1"));
+        assert_eq!(table.place(&table.rows[0]), "line 2");
+        assert!(table.column("ma").expect_err("another case").contains("did you mean `MA`?"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Codes of photographs listed in tables, and of patches with exactly one class each.
+
+use super::Page;
+use super::stages::found;
+
+pub(super) const PAGES: &[Page] = &[
+    found(
+        "manifest",
+        "The table of a `manifest` has mistakes, or lists files that do not exist. All of them are listed, with their lines.",
+        "Correct them in the table, or leave photographs out by `exclude`.",
+    ),
+    found(
+        "manifest-columns",
+        "Parameters of a `manifest` do not go together: `class` without `class-values`, or with labels of several classes.",
+        "Name the columns with labels: `labels`, `masks`, `mask` with `mask-values`, or `class` with `class-values`.",
+    ),
+    found(
+        "mask-value",
+        "The value of a class in a mask of several classes is neither a number nor a colour.",
+        "Write a grey value or index from 0 to 65535 (`\"3\"`), or a colour (`\"#ff0000\"`).",
+    ),
+    found(
+        "exclude-unmatched",
+        "Entries of the exclusion list are not in the table, so they leave nothing out.",
+        "Check how they are spelled. An entry is a photograph's name, its cell in the table, or its path. No action is needed if the list is for several tables.",
+    ),
+    found(
+        "patients-missing",
+        "Some photographs have no patient, so two of them that show one patient may be on different sides of a split.",
+        "Fill in the column, or leave them out by `exclude`.",
+    ),
+    found(
+        "labels-without-place",
+        "Lesions are known to be somewhere in a photograph, but not where, so that only patches that cover the whole photograph have them.",
+        "Resize photographs to one patch each (`preprocess` with `fit 224`, `extract` with `size 224`), or let every patch have the photograph's labels (`label photograph=every`).",
+    ),
+    found(
+        "not-exclusive",
+        "A loss over exclusive classes is used for patches that may have several classes or none.",
+        "Use `loss bce`, or photographs with one class each: `manifest` with `class`.",
+    ),
+    found("not-of-loss", "A parameter of `loss` has no meaning for the chosen loss.", "Remove it."),
+    found(
+        "single-label",
+        "Each patch has exactly one class, the one with the highest score, so that there is no threshold and no score to calibrate by itself.",
+        "Remove the stage.",
+    ),
+];

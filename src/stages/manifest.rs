@@ -1,0 +1,217 @@
+//! `manifest`: photographs listed in a table, with labels of whole photographs, masks, or one class each.
+//!
+//! All mistakes of the table are one error, with their lines. Files that the table does not list are not looked at.
+
+mod rows;
+mod settings;
+
+use std::path::Path;
+
+use rows::ManifestRows;
+use settings::ManifestSpec;
+
+use crate::base::figure::{counted, noun};
+use crate::base::regular;
+use crate::data::patient_names;
+use crate::data::photographs::{LabelScheme, WithoutMask};
+use crate::data::source_tree::{SourcePhotograph, gather};
+use crate::data::text_table::TextTable;
+use crate::lang::value::Value;
+use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
+
+/// The implementation of `manifest`.
+pub const MANIFEST: Implementation = Implementation {
+    name: "manifest",
+    version: 1,
+    revised: None,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    check: Some(|params, _| ManifestSpec::new(params).map(|_| Vec::new())),
+    foresee: None,
+    narrow: None,
+    work: Work::Source(source),
+};
+
+/// Mistakes that are printed; the others are counted.
+const SHOWN: usize = 40;
+
+fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
+    let spec = ManifestSpec::new(params)?;
+    let path = files.resolve(params.text("table")?);
+    let shown = params.text("table")?;
+    files.entry(&path)?;
+    let read = |path: &Path| regular::read(path).map_err(|error| unreadable(path, &error));
+    let columns = spec.columns();
+    let wanted = |name: &str| columns.iter().any(|(column, _)| *column == name);
+    let table = TextTable::read(shown, &read(&path)?, &wanted).map_err(|found| mistakes(shown, &found))?;
+    let exclude = match params.get("exclude") {
+        Value::Path(list) => {
+            let list = files.resolve(list);
+            files.entry(&list)?;
+            excluded(&read(&list)?)
+        }
+        _ => Vec::new(),
+    };
+    // Facts store 1 if the parameter is not set.
+    let mask_from = match params.count_or_none("mask-from")? {
+        None => 1,
+        Some(1) => 0,
+        Some(value) => u8::try_from(value).unwrap_or(u8::MAX),
+    };
+    let mut rows = rows::read(&table, &spec, mask_from, &exclude).map_err(|found| mistakes(shown, &found))?;
+    let root = match params.get("root") {
+        Value::Path(root) => files.resolve(root),
+        _ => path.parent().unwrap_or(Path::new("")).to_owned(),
+    };
+    rows.mistakes.extend(missing_files(&rows, &root));
+    if !rows.mistakes.is_empty() {
+        return Err(mistakes(shown, &rows.mistakes));
+    }
+    if rows.photographs.is_empty() {
+        let text = format!("`{shown}` lists no photographs");
+        return Err(StageError::input("no-photographs", text).hint("it needs a row for each").field("table"));
+    }
+    let mut warnings: Vec<Warning> = unmatched(&exclude, &rows.excluded).into_iter().collect();
+    let names: Vec<Option<String>> = rows.photographs.iter().map(|one| one.facts.patient.clone()).collect();
+    let (patients, spelling) = patient_names::in_one_spelling(&names);
+    warnings.extend(spelling);
+    warnings.extend(some_patients(&names, &spec));
+    for (photograph, patient) in rows.photographs.iter_mut().zip(patients) {
+        photograph.facts.patient = patient;
+    }
+    let mut found = rows.photographs;
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    let classes: Vec<&str> = spec.classes.iter().map(|class| class.name).collect();
+    warnings.extend(unlabelled(&found));
+    let mut outcome = gather(&found, &classes, files, &root, warnings)?;
+    let left_out = rows.excluded.iter().filter(|found| **found).count();
+    describe(&mut outcome, &found, &classes, spec.labels, left_out);
+    Ok(outcome)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> StageError {
+    StageError::input("manifest", format!("cannot read `{}`: {error}", path.display())).field("table")
+}
+
+/// One error with all mistakes of the table.
+fn mistakes(table: &str, found: &[String]) -> StageError {
+    let count = counted(found.len() as u64, "mistake", "mistakes");
+    let mut text = format!("{count} in `{table}`");
+    for mistake in found.iter().take(SHOWN) {
+        text = format!("{text}\n    {}", mistake.replace(['\n', '\r'], " "));
+    }
+    if found.len() > SHOWN {
+        text = format!("{text}\n    and {} more", found.len() - SHOWN);
+    }
+    StageError::input("manifest", text)
+        .hint("correct them in the table, or leave photographs out by `exclude`")
+        .field("table")
+}
+
+/// Files of the table that do not exist, with their places.
+fn missing_files(rows: &ManifestRows, root: &Path) -> Vec<String> {
+    let is_there = |file: &str| root.join(file).metadata().is_ok_and(|found| !found.is_dir());
+    let mut found = Vec::new();
+    for (photograph, place) in rows.photographs.iter().zip(&rows.places) {
+        let mut files: Vec<&String> = photograph.masks.values().collect();
+        files.dedup();
+        for file in std::iter::once(&photograph.file).chain(files) {
+            if !is_there(file) {
+                found.push(format!("{place}: `{}` does not exist{}", root.join(file).display(), meant(root, file)));
+            }
+        }
+    }
+    found
+}
+
+/// What a missing file may be, in brackets.
+fn meant(root: &Path, file: &str) -> String {
+    let path = root.join(file);
+    if file.contains('\\') {
+        return " (write `/` instead of `\\`)".to_owned();
+    }
+    let Some((folder, name)) = path.parent().zip(path.file_name().and_then(|name| name.to_str())) else {
+        return String::new();
+    };
+    let Ok(entries) = folder.read_dir() else { return String::new() };
+    let stem_of = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_lowercase();
+    let mut same: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|other| stem_of(other) == stem_of(name))
+        .collect();
+    same.sort();
+    same.first().map_or(String::new(), |other| format!(" (found `{other}`)"))
+}
+
+/// Entries of an exclusion list: the first cell of each line.
+fn excluded(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let cell = |line: &str| line.split([',', ';', '\t']).next().unwrap_or_default().trim().trim_matches('"').to_owned();
+    text.trim_start_matches('\u{feff}')
+        .lines()
+        .map(cell)
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        .collect()
+}
+
+/// Warning about entries of the exclusion list that are not in the table; the first line may be a header.
+fn unmatched(exclude: &[String], found: &[bool]) -> Option<Warning> {
+    let left = |at: &usize| !found[*at] && !(*at == 0 && found.iter().any(|found| *found));
+    let left: Vec<usize> = (0..exclude.len()).filter(left).collect();
+    let first = &exclude[*left.first()?];
+    let count = counted(left.len() as u64, "entry", "entries");
+    let text = format!("{count} of `exclude` not in the table (first: `{first}`)");
+    Some(Warning { code: "exclude-unmatched".to_owned(), text })
+}
+
+/// Warning if only some photographs have a patient.
+fn some_patients(names: &[Option<String>], spec: &ManifestSpec<'_>) -> Option<Warning> {
+    let without = names.iter().filter(|name| name.is_none()).count() as u64;
+    let column = spec.patient?;
+    (without > 0).then(|| {
+        let are = noun(without, "photograph has", "photographs have");
+        let text = format!("{without} {are} no patient in column `{column}`, and count as patients of their own");
+        Warning { code: "patients-missing".to_owned(), text }
+    })
+}
+
+/// Warning about photographs without any label.
+fn unlabelled(found: &[SourcePhotograph]) -> Option<Warning> {
+    let is_bare = |one: &&SourcePhotograph| {
+        one.masks.is_empty() && one.facts.without_mask.iter().all(|label| *label == WithoutMask::Unknown)
+    };
+    let mut bare = found.iter().filter(is_bare);
+    let first = &bare.next()?.file;
+    let count = counted(bare.count() as u64 + 1, "photograph", "photographs");
+    let text = format!("{count} without any label or mask (first: `{first}`): their labels are unknown");
+    Some(Warning { code: "photograph-without-mask".to_owned(), text })
+}
+
+/// Replaces the summary of masks by one of labels and masks.
+fn describe(outcome: &mut Outcome, found: &[SourcePhotograph], classes: &[&str], labels: LabelScheme, left_out: usize) {
+    let count = |holds: &dyn Fn(&SourcePhotograph) -> bool| found.iter().filter(|one| holds(one)).count() as i64;
+    let row = |(k, class): (usize, &&str)| {
+        let bare =
+            |one: &SourcePhotograph, wanted| !one.masks.contains_key(*class) && one.facts.without_mask[k] == wanted;
+        let counts = [WithoutMask::Present, WithoutMask::Absent, WithoutMask::Unknown];
+        let mut cells = vec![Cell::Text((*class).to_owned())];
+        cells.extend(counts.map(|wanted| Cell::Int(count(&|one| bare(one, wanted)))));
+        cells.push(Cell::Int(count(&|one| one.masks.contains_key(*class))));
+        cells
+    };
+    outcome.summary.tables = vec![Table {
+        title: "labels".to_owned(),
+        columns: ["class", "present", "absent", "unknown", "masks"].map(str::to_owned).to_vec(),
+        rows: classes.iter().enumerate().map(row).collect(),
+    }];
+    let one_each = if labels == LabelScheme::MultiLabel { "" } else { ", one per photograph" };
+    let mut headline = format!(
+        "{}, {}{one_each}",
+        counted(found.len() as u64, "photograph", "photographs"),
+        counted(classes.len() as u64, "class", "classes"),
+    );
+    if left_out > 0 {
+        headline = format!("{headline}; {left_out} excluded");
+    }
+    outcome.summary.headline = headline;
+}
