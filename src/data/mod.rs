@@ -46,6 +46,7 @@ pub mod predictions;
 pub mod provenance;
 pub mod rebalance;
 pub mod relabel;
+pub mod release;
 pub mod resize;
 pub mod source_tree;
 pub mod split;

@@ -89,6 +89,16 @@ impl PhotographFacts {
         }
     }
 
+    /// Value of `mask_from` for a threshold that the pipeline may set.
+    #[must_use]
+    pub fn stored_mask_from(set: Option<usize>) -> u8 {
+        match set {
+            None => 1,
+            Some(1) => 0,
+            Some(value) => u8::try_from(value).unwrap_or(u8::MAX),
+        }
+    }
+
     /// Lowest lesion value of a mask.
     #[must_use]
     pub const fn threshold(&self) -> Threshold {

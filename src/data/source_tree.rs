@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::decode_revision::{self, FileUse};
+use super::name_normalisation::normalised;
 use super::photographs::{PhotographFacts, PhotographSet};
 use crate::base::figure::counted;
 use crate::base::regular;
@@ -115,6 +116,29 @@ fn decoded_differently<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeS
         files.any(|(file, role)| decode_revision::changed(&root.join(file), role))
     };
     found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
+}
+
+/// Error for two files that are the same photograph or mask, `name`, of a data set.
+#[must_use]
+pub fn duplicate(code: &'static str, one: &str, other: &str, name: &str) -> StageError {
+    StageError::input(code, format!("`{one}` and `{other}` are both `{name}`")).hint("remove one of them").field("root")
+}
+
+/// Reserved names of macula's files next to folders named after photographs.
+const RESERVED: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
+
+/// Name of the photograph in `file`: `name`, or the file's name with its extension if `name` is reserved.
+#[must_use]
+pub fn free_name(name: String, file: &str) -> String {
+    let reserved = name.starts_with('.') || RESERVED.contains(&normalised(&name).as_str());
+    if reserved { file.rsplit('/').next().unwrap_or(file).to_owned() } else { name }
+}
+
+/// Two photographs, by index, with the same name up to case and Unicode normalisation.
+#[must_use]
+pub fn clash(names: &[String]) -> Option<(usize, usize)> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    names.iter().enumerate().find_map(|(at, name)| seen.insert(normalised(name), at).map(|other| (other, at)))
 }
 
 /// Error for a pointer file of Git LFS, or of git-annex in an unlocked repository.

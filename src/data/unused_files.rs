@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::name_normalisation::words;
 use super::source_tree::{extension, is_picture, stem};
+use crate::base::figure::counted;
 use crate::stage::{Cell, Table, Warning};
 
 /// Category of a file by its name.
@@ -156,6 +157,22 @@ pub fn remedy(file: &str, fits: &str) -> String {
             format!("rename it to match `{fits}`, or move it out of the folder")
         }
     }
+}
+
+/// Warning about unused files in a folder of `of` (`masks`), with the first of them; [`None`] without a file.
+#[must_use]
+pub fn unused_in(files: &[&str], of: &str, reason: &str) -> Option<Warning> {
+    let first = files.first()?;
+    let count = counted(files.len() as u64, "unused file", "unused files");
+    let text = format!("{count} in a folder of {of} (first: `{first}`): {reason}");
+    Some(Warning { code: "unused-file".to_owned(), text })
+}
+
+/// Whether the file of a DVC pointer was fetched: DVC keeps the pointer next to it. `listed` is sorted.
+#[must_use]
+pub fn is_fetched(pointer: &str, listed: &[String]) -> bool {
+    let file = pointer.strip_suffix(".dvc").unwrap_or(pointer);
+    listed.binary_search_by(|other| other.as_str().cmp(file)).is_ok()
 }
 
 /// Words of a file's name, without extensions.

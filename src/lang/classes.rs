@@ -21,8 +21,10 @@ pub(super) fn classes<'a>(
         match signature.output(Some(&from.port))?.classes.as_ref() {
             Some(ClassNames::Fixed(names)) => return Some(names.clone()),
             Some(ClassNames::NamedIn(params)) => {
-                let names: BTreeSet<String> = params.iter().flat_map(|param| named_in(stage.value(param))).collect();
-                return (!names.is_empty()).then(|| names.into_iter().collect());
+                let mut names: Vec<String> = params.iter().flat_map(|param| named_in(stage.value(param))).collect();
+                let mut seen = BTreeSet::new();
+                names.retain(|name| seen.insert(name.clone()));
+                return (!names.is_empty()).then_some(names);
             }
             None => from = stage.inputs.first()?.from.first()?,
         }

@@ -161,7 +161,7 @@ pub const WORDS: &[ForeignWord] = &[
     of("PyTorch", "float32", Case("train", "precision", "f32"), ""),
     of("PyTorch", "bfloat16", Case("train", "precision", "bf16"), ""),
     // Data.
-    of("PyTorch", "Dataset", Stage("folder"), "and `idrid` for that data set"),
+    of("PyTorch", "Dataset", Stage("folder"), "and `idrid`, `ddr`, `fgadr`, `e-ophtha` for those data sets"),
     of("torchvision", "ImageFolder", Stage("folder"), "labels come from lesion masks"),
     of("Keras", "image_dataset_from_directory", Stage("folder"), "labels come from lesion masks"),
     of("PyTorch", "random_split", Stage("split"), "patients are never divided between sets"),

@@ -66,12 +66,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_picture(file)).collect();
     let classes = classes(params)?;
     let absent = params.text("absent-mask")?;
-    // Facts store 1 if the parameter is not set.
-    let mask_from = match params.count_or_none("mask-from")? {
-        None => 1,
-        Some(1) => 0,
-        Some(value) => u8::try_from(value).unwrap_or(u8::MAX),
-    };
+    let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
 
     let pattern = pattern("photographs", params.text("photographs")?)?;
     let mut fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::figure::counted;
 use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, stem};
-use crate::data::unused_files::{FileCategory, UnusedReport, remedy, words_of};
+use crate::data::source_tree::{SourcePhotograph, duplicate, extension, gather, is_picture, stem};
+use crate::data::unused_files::{FileCategory, UnusedReport, is_fetched, remedy, unused_in, words_of};
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
 
 /// The implementation of `idrid`.
@@ -42,12 +41,12 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         match IdridFile::of(file) {
             Some((side, IdridFile::Photograph(name))) if wanted.is_none_or(|wanted| wanted == side) => {
                 if let Some((_, other)) = photographs.insert(name.clone(), (side, file)) {
-                    return Err(twice("duplicate-photograph", other, file, &name));
+                    return Err(duplicate("duplicate-photograph", other, file, &name));
                 }
             }
             Some((side, IdridFile::Mask(name, class))) if wanted.is_none_or(|wanted| wanted == side) => {
                 if let Some(other) = masks.insert((name.clone(), class), file) {
-                    return Err(twice("duplicate-mask", other, file, &name));
+                    return Err(duplicate("duplicate-mask", other, file, &name));
                 }
             }
             Some(_) => {}
@@ -65,10 +64,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         return Err(StageError::input("no-photographs", text).hint(hint).field("root"));
     }
     all_classes(&listed)?;
-    // DVC also keeps a pointer next to a fetched file.
     for stray in stray_files.iter_mut().filter(|stray| stray.category == FileCategory::Pointer) {
-        let kept = stray.file.strip_suffix(".dvc").unwrap_or(stray.file);
-        if listed.binary_search_by(|file| file.as_str().cmp(kept)).is_ok() {
+        if is_fetched(stray.file, &listed) {
             stray.category = FileCategory::Ancillary;
         }
     }
@@ -148,12 +145,7 @@ fn unused(
         };
         return Err(StageError::input("unused-file", text).hint(remedy(stray.file, &fits)).field("root"));
     }
-    let warn = |(files, of): (&Vec<&str>, &str)| {
-        let first = files.first()?;
-        let count = counted(files.len() as u64, "unused file", "unused files");
-        let text = format!("{count} in a folder of {of} (first: `{first}`): not named as in IDRiD");
-        Some(Warning { code: "unused-file".to_owned(), text })
-    };
+    let warn = |(files, of): (&Vec<&str>, &str)| unused_in(files, of, "not named as in IDRiD");
     report
         .warnings
         .extend([(&beside_photographs, "photographs"), (&beside_masks, "masks")].into_iter().filter_map(warn));
@@ -295,8 +287,4 @@ fn numbered(stem: &str) -> Option<(u32, &str)> {
     let (number, class) = rest.split_once('_').unwrap_or((rest, ""));
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     Some((number.parse().ok().filter(|_| digits)?, class))
-}
-
-fn twice(code: &'static str, one: &str, other: &str, name: &str) -> StageError {
-    StageError::input(code, format!("`{one}` and `{other}` are both `{name}`")).hint("remove one of them").field("root")
 }

@@ -13,7 +13,7 @@ use settings::ManifestSpec;
 use crate::base::figure::{counted, noun};
 use crate::base::regular;
 use crate::data::patient_names;
-use crate::data::photographs::{LabelScheme, WithoutMask};
+use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather};
 use crate::data::text_table::TextTable;
 use crate::lang::value::Value;
@@ -52,12 +52,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         }
         _ => Vec::new(),
     };
-    // Facts store 1 if the parameter is not set.
-    let mask_from = match params.count_or_none("mask-from")? {
-        None => 1,
-        Some(1) => 0,
-        Some(value) => u8::try_from(value).unwrap_or(u8::MAX),
-    };
+    let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
     let mut rows = rows::read(&table, &spec, mask_from, &exclude).map_err(|found| mistakes(shown, &found))?;
     let root = match params.get("root") {
         Value::Path(root) => files.resolve(root),

@@ -4,11 +4,14 @@ pub mod augment;
 pub mod average;
 pub mod calibrate;
 pub mod combine;
+pub mod ddr;
+pub mod e_ophtha;
 pub mod encode;
 pub mod eval;
 pub mod exec;
 pub mod export;
 pub mod extract;
+pub mod fgadr;
 pub mod files;
 pub mod filter_black;
 mod fitting;
@@ -49,11 +52,14 @@ pub fn registry() -> &'static [Implementation] {
         average::AVERAGE,
         calibrate::CALIBRATE,
         combine::COMBINE,
+        ddr::DDR,
+        e_ophtha::E_OPHTHA,
         encode::ENCODE,
         eval::EVAL,
         exec::EXEC,
         export::EXPORT,
         extract::EXTRACT,
+        fgadr::FGADR,
         idrid::IDRID,
         join::JOIN,
         lesions::LESIONS,

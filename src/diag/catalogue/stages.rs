@@ -42,8 +42,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "no-mask-fits",
-        "The pattern of a class matches no mask at all, so every photograph would lack that class.",
-        "Check the pattern: `*` stands for the photograph's name without its extension.",
+        "The pattern of a class matches no mask at all, or a data set's folder of its masks is missing, so every photograph would lack that class.",
+        "Check the pattern: `*` stands for the photograph's name without its extension. For a public data set, check that the download is complete.",
     ),
     found(
         "pattern",
@@ -72,8 +72,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "photograph-without-mask",
-        "A photograph has no mask of a class, and the pipeline requires one.",
-        "Add the mask, or set `absent-mask absent` or `absent-mask unknown`.",
+        "A photograph has no mask of a class, and the pipeline or the data set requires one.",
+        "Add the mask, or for `folder` set `absent-mask absent` or `absent-mask unknown`. For a public data set, check that the download is complete.",
     ),
     found("unmatched-mask", "A mask belongs to no photograph and is not used.", "Check its name."),
     found(
@@ -100,6 +100,16 @@ pub(super) const PAGES: &[Page] = &[
         "duplicate-mask",
         "Two files are masks of the same class for the same photograph.",
         "Put the extension into the pattern, or remove one of the files.",
+    ),
+    found(
+        "merged-photograph",
+        "A photograph is in both halves of e-ophtha, with different content or under different names. It counts as one photograph with the labels of both halves, and patients who share it count as one.",
+        "Compare the two files that the message names. If they show different photographs, rename one of them.",
+    ),
+    found(
+        "healthy-with-mask",
+        "A photograph in a folder of healthy photographs has a mask. Its labels follow from the mask.",
+        "Check the mask, and move the photograph or the mask if it is in the wrong folder.",
     ),
     found(
         "patient-spelling",
@@ -174,7 +184,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "soft-mask",
         "A mask has values between black and white, as soft edges have. Pixels from half of white upwards count as lesion.",
-        "If that is intended, nothing needs to be done. Otherwise set the threshold with `mask-from` of `folder`.",
+        "If that is intended, nothing needs to be done. Otherwise set the threshold with `mask-from` of `folder` or `fgadr`.",
     ),
     found(
         "mask-values",

@@ -2,11 +2,12 @@
 //! the texts of the one with fewer must be a subsequence of the other's that includes the last.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::classes::ClassPattern;
 use crate::data::name_normalisation::normalised;
 use crate::data::pattern::Pattern;
+use crate::data::source_tree::{clash, free_name};
 use crate::stage::StageError;
 
 /// Up to this many stars, all subsequences are tried; beyond, only the last ones.
@@ -150,19 +151,12 @@ pub(super) fn without_masks<'f>(
     Ok(both.into_iter().map(|fit| fit.file).collect())
 }
 
-/// Reserved names of macula's files next to folders named after photographs.
-const TAKEN: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
-
 /// Names of the photographs: the text of the last star, or of all stars if that is ambiguous. A reserved name keeps its extension.
 pub(super) fn names(photographs: &[PatternMatch<'_>]) -> Result<Vec<String>, StageError> {
-    let free = |name: String, fit: &PatternMatch<'_>| {
-        let taken = name.starts_with('.') || TAKEN.contains(&normalised(&name).as_str());
-        if taken { fit.file.rsplit('/').next().unwrap_or(fit.file).to_owned() } else { name }
-    };
-    let last = |fit: &PatternMatch<'_>| free(fit.stars.last().cloned().unwrap_or_default(), fit);
+    let last = |fit: &PatternMatch<'_>| free_name(fit.stars.last().cloned().unwrap_or_default(), fit.file);
     let all = |fit: &PatternMatch<'_>| {
         let stars: Vec<&str> = fit.stars.iter().map(String::as_str).filter(|star| !star.is_empty()).collect();
-        free(stars.join("_"), fit)
+        free_name(stars.join("_"), fit.file)
     };
     let names: Vec<String> = photographs.iter().map(last).collect();
     if clash(&names).is_none() {
@@ -172,11 +166,6 @@ pub(super) fn names(photographs: &[PatternMatch<'_>]) -> Result<Vec<String>, Sta
     let Some((one, other)) = clash(&names) else { return Ok(names) };
     let text = format!("`{}` and `{}` are both `{}`", photographs[one].file, photographs[other].file, names[other]);
     Err(StageError::input("duplicate-photograph", text).hint("rename one of them").field("photographs"))
-}
-
-fn clash(names: &[String]) -> Option<(usize, usize)> {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    names.iter().enumerate().find_map(|(at, name)| seen.insert(normalised(name), at).map(|other| (other, at)))
 }
 
 #[cfg(test)]

@@ -285,8 +285,8 @@ fn grades_are_learnt_and_measured_from_a_table() {
         ("threshold-tune cuts { model classifier; data folds.valid }", "single-label"),
         ("calibrate sure { model classifier; data folds.valid; method platt }", "single-label"),
     ] {
-        space.write("more.kdl", GRADES.replace("    report page", &format!("    {stage}\n    report page")));
-        let said = space.macula("run more.kdl");
+        space.write("pipeline.kdl", GRADES.replace("    report page", &format!("    {stage}\n    report page")));
+        let said = space.macula("run pipeline.kdl");
         assert!(said.code == Some(1) && said.stderr.contains(code), "{}", said.stderr);
     }
 }
@@ -304,7 +304,7 @@ fn a_loss_over_exclusive_classes_needs_patches_with_one_class_each() {
     assert!(said.code == Some(1) && said.stderr.contains("not-exclusive"), "{}", said.stderr);
     space.write("pipeline.kdl", synthetic.replace("cross-entropy", "cross-entropy positive=2.0"));
     let said = space.macula("check pipeline.kdl");
-    assert!(said.code == Some(2) && said.stderr.contains("not-of-loss"), "{}", said.stderr);
+    assert!(said.code == Some(2) && said.stdout.contains("not-of-loss"), "{}", said.stdout);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of sources, decoding and patch extraction.
 
+mod data_page;
 mod image_files;
 mod image_issues;
 mod lab;
@@ -14,6 +15,7 @@ mod photographs;
 mod readings;
 mod real;
 mod relabel;
+mod released;
 mod roles;
 mod sources;
 mod splits;

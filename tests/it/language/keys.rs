@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 43] = [
+const STAGES: [&str; 47] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -60,6 +60,10 @@ const STAGES: [&str; 43] = [
     "near-duplicates @twins { from @fundus @clinic }",
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",
+    "ddr @ddr { root \"data/ddr\" }",
+    "fgadr @fgadr { root \"data/fgadr\" }",
+    "e-ophtha @eophtha { root \"data/e-ophtha\" }",
+    "near-duplicates @copies { from @ddr @fgadr @eophtha @listed }",
     "exec @judged { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
     "report @page { of @folds.train @classifier @scores @clinic @made @relabelled @tuned }",
     "manifest @listed { table \"list.csv\"; labels MA \"ma\" HE \"he\" EX \"ex\" SE \"se\" }",

@@ -54,8 +54,11 @@ fn the_classes_of_a_signature_are_those_of_its_stage() {
         signature.outputs[0].classes.clone().expect("classes")
     };
     let fixed = ClassNames::Fixed(macula::data::synthetic::CLASSES.map(str::to_owned).to_vec());
-    assert_eq!([told("synthetic"), told("idrid")], [fixed.clone(), fixed]);
+    for name in ["synthetic", "idrid", "ddr", "e-ophtha"] {
+        assert_eq!(told(name), fixed, "{name}");
+    }
     assert_eq!(told("folder"), ClassNames::NamedIn(vec!["masks".to_owned()]));
+    assert_eq!(told("fgadr"), ClassNames::NamedIn(vec!["classes".to_owned()]));
 }
 
 #[test]
