@@ -107,9 +107,11 @@ fn joined(words: &[String]) -> Vec<String> {
 }
 
 /// Options that take a value, of the commands that name stages.
-const VALUED: [&str; 10] = [
+const VALUED: [&str; 12] = [
     "--set",
     "--pipeline",
+    "--stage",
+    "--page",
     "--jobs",
     "--threads",
     "--pictures",
@@ -122,6 +124,7 @@ const VALUED: [&str; 10] = [
 
 fn candidates(host: &Host, before: &[String], last: &str) -> Vec<String> {
     let Some((verb, rest)) = before.split_first() else { return Vec::new() };
+    let rest = if verb == "data" { rest.get(1..).unwrap_or_default() } else { rest };
     let mut named: Vec<&str> = Vec::new();
     let mut option = None;
     for word in rest {
@@ -134,6 +137,7 @@ fn candidates(host: &Host, before: &[String], last: &str) -> Vec<String> {
     let file = named.first().map(|file| host.folder.join(file));
     match (option, file.as_deref()) {
         (Some("--set"), Some(file)) => return settings(file, last),
+        (Some("--stage"), Some(file)) => return stages(file, OutputNames::Left),
         (Some("--pipeline"), Some(file)) => return pipelines(file).into_iter().map(|one| one.name).collect(),
         (Some(_), _) => return Vec::new(),
         (None, _) => {}

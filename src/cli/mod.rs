@@ -8,6 +8,7 @@ mod brief;
 pub mod check;
 pub mod compare;
 pub mod completions;
+pub mod data;
 pub mod doc;
 pub mod explain;
 pub mod failure;
@@ -144,6 +145,8 @@ enum Verb {
     Fmt(fmt::Arguments),
     /// Show what `run` would do
     Plan(plan::Arguments),
+    /// Check a pipeline's photographs and masks before training
+    Data(data::Arguments),
     /// Run what isn't cached
     Run(run::Arguments),
     /// Record the current results in a lock file, for `run --locked`
@@ -242,6 +245,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::check(&host, arguments),
         Verb::Fmt(arguments) => fmt::fmt(&host, arguments),
         Verb::Plan(arguments) => plan::plan(&host, arguments),
+        Verb::Data(arguments) => data::data(&host, arguments),
         Verb::Run(arguments) => run::run(&host, arguments),
         Verb::Lock(arguments) => lock::lock(&host, arguments),
         Verb::Rebuild(arguments) => rebuild::rebuild(&host, arguments),

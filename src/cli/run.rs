@@ -155,7 +155,7 @@ fn watch<'a>(host: &'a Host, arguments: &Arguments, detail: Detail) -> Box<dyn W
 }
 
 /// What the terminal can show, by the user's locale.
-fn glyphs(host: &Host) -> Glyphs {
+pub(super) fn glyphs(host: &Host) -> Glyphs {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| host.variable(name));
     // Terminals of today show UTF-8 where nothing is said of it.
     let other = locale.is_some_and(|locale| !locale.to_ascii_lowercase().replace('-', "").contains("utf8"));

@@ -38,6 +38,33 @@ pub struct DecodedInfo {
     pub orientation: Orientation,
     /// Whether it uses so little of its 16-bit range that it is almost black in 8 bits.
     pub dark: bool,
+    /// Format of the file.
+    pub format: PictureFormat,
+    /// Bits per sample of the file; for a palette, of its indices.
+    pub bits: u8,
+}
+
+/// Format of a photograph's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PictureFormat {
+    /// JPEG.
+    Jpeg,
+    /// PNG.
+    Png,
+    /// TIFF or `BigTIFF`.
+    Tiff,
+}
+
+impl PictureFormat {
+    /// Its name: `JPEG`, `PNG`, `TIFF`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Tiff => "TIFF",
+        }
+    }
 }
 
 /// A decoded photograph: u8, height x width x 3, red green blue.
@@ -88,7 +115,7 @@ impl Photograph {
         if let Some(reason) = header.refused() {
             return Err(DecodeFault::Unread(reason));
         }
-        let orientation = header.orientation;
+        let (orientation, bits) = (header.orientation, header.bits().unwrap_or(8));
         let whole = header.without_stray(bytes);
         let header = jpeg_header::header(ByteSource::Memory(&whole)).ok_or(DecodeFault::Truncated)?;
         let options = DecoderOptions::default()
@@ -121,14 +148,15 @@ impl Photograph {
         self.rgb.resize(width * height * 3, 0);
         (self.width, self.height) = (width, height);
         decoder.decode_into(&mut self.rgb).map_err(wrong)?;
-        Ok(DecodedInfo { orientation, dark: false })
+        Ok(DecodedInfo { orientation, dark: false, format: PictureFormat::Jpeg, bits })
     }
 
     fn decode_tiff(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
         // If the directory cannot be read, the decoder reports why.
         let Ok(described) = tiff::describe(ByteSource::Memory(bytes)) else {
             let dark = self.decode_other(bytes, None, White::Unsaid)?;
-            return Ok(DecodedInfo { orientation: Orientation::UPRIGHT, dark });
+            let format = PictureFormat::Tiff;
+            return Ok(DecodedInfo { orientation: Orientation::UPRIGHT, dark, format, bits: 8 });
         };
         let described = described.map_err(DecodeFault::Unread)?;
         let dark = if described.own {
@@ -139,7 +167,8 @@ impl Photograph {
             // Format guessing does not recognise BigTIFF.
             self.decode_other(bytes, Some(ImageFormat::Tiff), described.white)?
         };
-        Ok(DecodedInfo { orientation: described.orientation, dark })
+        let (orientation, format) = (described.orientation, PictureFormat::Tiff);
+        Ok(DecodedInfo { orientation, dark, format, bits: described.bits })
     }
 
     fn decode_png(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
@@ -155,7 +184,8 @@ impl Photograph {
             return Err(DecodeFault::Unread(text));
         }
         let dark = self.decode_other(bytes, None, header.significant.map_or(White::Unsaid, White::OfBits))?;
-        Ok(DecodedInfo { orientation: header.orientation, dark })
+        let bits = if header.bits == 0 { 8 } else { header.bits };
+        Ok(DecodedInfo { orientation: header.orientation, dark, format: PictureFormat::Png, bits })
     }
 
     /// Decodes with the `image` crate and returns whether the photograph is almost black in 8 bits though it need not be.

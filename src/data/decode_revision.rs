@@ -41,7 +41,7 @@ fn of(source: ByteSource<'_>, role: FileUse) -> Option<bool> {
     if tiff::begins(&start) {
         return Some(match role {
             FileUse::Photograph => match tiff::describe(source).ok()? {
-                Ok(described) => !described.orientation.is_upright() || described.own || described.deep,
+                Ok(described) => !described.orientation.is_upright() || described.own || described.bits > 8,
                 Err(_) => true,
             },
             FileUse::Mask(threshold) => mask::decoding_changed(source, threshold),

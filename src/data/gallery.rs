@@ -65,7 +65,7 @@ pub fn gallery(set: &Tree, objects: &Objects, most: usize) -> Result<Option<Canv
 }
 
 /// The largest size of the same aspect ratio within a square of `side`.
-fn within((width, height): (usize, usize), side: usize) -> (usize, usize) {
+pub(in crate::data) fn within((width, height): (usize, usize), side: usize) -> (usize, usize) {
     let longest = width.max(height).max(1);
     ((width * side / longest).max(1), (height * side / longest).max(1))
 }

@@ -43,6 +43,21 @@ pub enum ImageIssueKind {
     Dark,
 }
 
+impl ImageIssue {
+    /// The warning about this image, of the photograph with this name.
+    #[must_use]
+    pub fn warning(&self, photograph: &str) -> Warning {
+        let Self { class, kind } = self;
+        let (one, _, meaning) = kind.text();
+        let text = if class.is_empty() {
+            format!("photograph `{photograph}` {one}: {meaning}")
+        } else {
+            format!("the mask of `{class}` of `{photograph}` {one}: {meaning}")
+        };
+        Warning { code: kind.code().to_owned(), text }
+    }
+}
+
 /// Kinds in the order in which they are reported.
 const ALL: [ImageIssueKind; 7] = [
     ImageIssueKind::Dark,
@@ -133,12 +148,12 @@ pub fn warnings(results: &[(Item, Tree)], objects: &Objects) -> Result<Vec<Warni
     }
     let warning = |kind: &ImageIssueKind| {
         let mut own = all.iter().filter(|(_, issue)| issue.kind == *kind);
-        let (name, ImageIssue { class, .. }) = own.next()?;
+        let (name, first) = own.next()?;
         let count = 1 + own.count() as u64;
-        let (one, many, meaning) = kind.text();
+        let (_, many, meaning) = kind.text();
+        let class = &first.class;
         let text = match (count, class.is_empty()) {
-            (1, true) => format!("photograph `{name}` {one}: {meaning}"),
-            (1, false) => format!("the mask of `{class}` of `{name}` {one}: {meaning}"),
+            (1, _) => return Some(first.warning(name)),
             (_, true) => {
                 format!("{} {many} (first: `{name}`): {meaning}", counted(count, "photograph", "photographs"))
             }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use rayon::prelude::*;
 
-use super::decode::{Photograph, is_jpeg};
+use super::decode::{DecodedInfo, Photograph, is_jpeg};
 use super::image_issues::{ImageIssue, ImageIssueKind};
 use super::mask::{Mask, MaskValues};
 use super::orientation::Orientation;
@@ -96,8 +96,8 @@ pub struct OpenPhotograph<'a> {
     name: &'a str,
     tree: &'a Tree,
     objects: &'a Objects,
-    /// Orientation applied to the photograph.
-    turned: Cell<Orientation>,
+    /// What decoding the photograph found out; [`None`] before.
+    decoded: Cell<Option<DecodedInfo>>,
     issues: RefCell<Vec<ImageIssue>>,
     /// Facts about the photograph.
     pub facts: PhotographFacts,
@@ -118,7 +118,7 @@ impl<'a> OpenPhotograph<'a> {
         let wrong = |error: serde_json::Error| StageError::Bug(format!("photograph `{name}`: {error}"));
         let facts = serde_json::from_slice(&read("facts.json")?).map_err(wrong)?;
         let classes = serde_json::from_slice(&read("classes.json")?).map_err(wrong)?;
-        Ok(Self { name, tree, objects, turned: Cell::default(), issues: RefCell::default(), facts, classes })
+        Ok(Self { name, tree, objects, decoded: Cell::default(), issues: RefCell::default(), facts, classes })
     }
 
     /// Decodes the photograph into reused memory and returns its digest.
@@ -129,11 +129,42 @@ impl<'a> OpenPhotograph<'a> {
         let (file, entry) = self.photograph_entry()?;
         let bytes = self.objects.read(entry)?;
         let info = into.decode(&bytes, &self.shown(&file, entry))?;
-        self.turned.set(info.orientation);
+        self.decoded.set(Some(info));
         if info.dark {
             self.issues.borrow_mut().push(ImageIssue { class: String::new(), kind: ImageIssueKind::Dark });
         }
         Ok(entry.digest)
+    }
+
+    /// What decoding the photograph found out next to its pixels; [`None`] if it was not decoded.
+    #[must_use]
+    pub const fn decoded(&self) -> Option<DecodedInfo> {
+        self.decoded.get()
+    }
+
+    /// Orientation applied to the photograph.
+    fn turned(&self) -> Orientation {
+        self.decoded().map_or(Orientation::UPRIGHT, |info| info.orientation)
+    }
+
+    /// Path of the photograph's file, or else its path within the set.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] without a file.
+    pub fn photograph_path(&self) -> Result<String, StageError> {
+        let (file, entry) = self.photograph_entry()?;
+        Ok(self.shown(&file, entry))
+    }
+
+    /// The mask file of class `k` within the item, its path as [`OpenPhotograph::photograph_path`], and its digest; [`None`] if there is no
+    /// such file.
+    #[must_use]
+    pub fn mask_path(&self, k: usize) -> Option<(String, String, Digest)> {
+        let prefix = format!("mask.{}.", self.classes[k]);
+        let (extension, entry) = self.tree.under(&prefix).next()?;
+        let file = format!("{prefix}{extension}");
+        let path = self.shown(&file, entry);
+        Some((file, path, entry.digest))
     }
 
     /// Digest of the photograph's file.
@@ -211,7 +242,7 @@ impl<'a> OpenPhotograph<'a> {
             photograph.width,
             photograph.height
         );
-        let turned = self.turned.get();
+        let turned = self.turned();
         let stored = turned.shown((photograph.width, photograph.height));
         Ok(if turned.swaps() && stored == (width, height) {
             let text = format!("{text} after applying its orientation ({})", turned.number());
@@ -255,7 +286,7 @@ impl<'a> OpenPhotograph<'a> {
         if mask.bits().count() * 2 > (width * height) as u64 {
             note(ImageIssueKind::CoversMost);
         }
-        let (own, other) = (mask.turned(), self.turned.get());
+        let (own, other) = (mask.turned(), self.turned());
         if own != other && (width == height || own.swaps() == other.swaps()) {
             note(ImageIssueKind::Turned);
         }

@@ -109,6 +109,11 @@ impl FrameHeader {
 }
 
 impl JpegHeader {
+    /// Bits per sample; [`None`] without a frame header.
+    pub(super) fn bits(&self) -> Option<u8> {
+        self.frame.as_ref().map(|frame| frame.precision)
+    }
+
     /// Reason why an intact JPEG is not supported; [`None`] if it is.
     ///
     /// zune-jpeg 0.5.15 silently decodes some rare layouts to wrong colours (zune-image#419, #421, fixed in 0.5.16): several scans with

@@ -6,6 +6,7 @@ pub mod black_filter;
 mod byte_source;
 pub mod canvas;
 pub mod change;
+pub mod check;
 pub mod class_names;
 pub mod colour;
 pub mod combined;

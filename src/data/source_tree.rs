@@ -13,6 +13,9 @@ use crate::base::regular;
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
 
+/// Title of the table of masks found.
+pub const MASK_FILES: &str = "mask files";
+
 /// A photograph and its masks on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePhotograph {
@@ -42,8 +45,10 @@ pub fn gather(
     let paths = found.iter().flat_map(|photograph| std::iter::once(&photograph.file).chain(photograph.masks.values()));
     let paths: Vec<PathBuf> = paths.map(|file| root.join(file)).collect();
     let entries = files.entries(&paths)?;
-    if let Some(error) = entries.iter().zip(&paths).find_map(|(entry, path)| pointer(entry, path)) {
-        return Err(error);
+    for (entry, path) in entries.iter().zip(&paths) {
+        if let Some(error) = pointer(entry, path) {
+            files.refuse(path, error)?;
+        }
     }
     let mut entries = entries.into_iter().zip(&paths);
     let decoded_differently = decoded_differently(found, root);
@@ -96,7 +101,7 @@ pub fn gather(
             counted(masks as u64, "lesion mask", "lesion masks")
         ),
         tables: vec![Table {
-            title: "mask files".to_owned(),
+            title: MASK_FILES.to_owned(),
             columns: vec!["lesion".to_owned(), "photographs".to_owned()],
             rows: classes.iter().map(row).collect(),
         }],

@@ -172,6 +172,10 @@ impl Files for RecordingFiles<'_> {
         self.files.placed(entry, place, file);
     }
 
+    fn refuse(&self, file: &Path, error: StageError) -> Result<(), StageError> {
+        self.files.refuse(file, error)
+    }
+
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {
         let entry = self.files.put(bytes)?;
         self.made.borrow_mut().insert(entry);

@@ -1,6 +1,7 @@
 //! Output while macula works: plain lines, JSON Lines, or a live display on a terminal.
 
 pub mod activity;
+pub mod bar;
 pub mod board;
 mod epochs;
 pub mod live;
@@ -10,6 +11,7 @@ pub mod text;
 pub mod transfers;
 pub mod watchers;
 
+pub use bar::ProgressBar;
 pub use board::{Board, Glyphs};
 pub use live::Live;
 pub use out::Colours;

@@ -4,6 +4,7 @@ mod analyses;
 pub mod brief;
 pub mod chart;
 pub mod comparison;
+pub mod data_check;
 pub mod evaluation;
 pub mod froc;
 pub mod gather;

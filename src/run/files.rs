@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Host;
 use super::commands::program::{is_input, is_of_project};
 use super::fingerprint::FingerprintBuilder;
-use super::listing::{is_missing, list, unreadable};
+use super::listing::{is_missing, list, list_with_broken, unreadable};
 use super::missing::missing;
 use crate::stage::{Files, StageError};
 use crate::store::{Asked, Entry, Fingerprint, Store};
@@ -35,6 +35,18 @@ impl<'a> ProjectFiles<'a> {
                 None => error,
             }
         })
+    }
+
+    /// The files below a folder as [`Files::list`], with links that cannot be followed among them, and the error of each.
+    ///
+    /// # Errors
+    /// As [`Files::list`], but for such links.
+    pub(super) fn list_with_broken(
+        &self,
+        folder: &Path,
+    ) -> Result<(Vec<String>, Vec<(PathBuf, StageError)>), StageError> {
+        list_with_broken(folder, &self.folder.join("results"))
+            .map_err(|error| self.missing("missing-folder", folder).unwrap_or(error))
     }
 
     fn unreadable(&self, file: &Path, error: &Error) -> StageError {

@@ -24,6 +24,32 @@ pub(super) type Identity = (u64, u64);
 /// # Errors
 /// `missing-folder`, `unreadable-folder`, `unreadable-file`, `broken-link` or `special-file`, naming the path.
 pub(super) fn list(folder: &Path, results: &Path) -> Result<Vec<String>, StageError> {
+    let walk = walked(folder, results)?;
+    match walk.broken.iter().min_by_key(|(path, ..)| path) {
+        Some((path, _, error)) => Err(broken(path, error, folder, walk.broken.len())),
+        None => Ok(walk.found),
+    }
+}
+
+/// As [`list`], with the links that cannot be followed among the files, and the error of each.
+///
+/// # Errors
+/// As [`list`], but for `broken-link`.
+pub(super) fn list_with_broken(
+    folder: &Path,
+    results: &Path,
+) -> Result<(Vec<String>, Vec<(PathBuf, StageError)>), StageError> {
+    let mut walk = walked(folder, results)?;
+    walk.broken.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    let of_link = |(path, _, error): &(PathBuf, String, Error)| (path.clone(), broken(path, error, folder, 1));
+    let errors = walk.broken.iter().map(of_link).collect();
+    walk.found.extend(walk.broken.into_iter().map(|(_, name, _)| name));
+    walk.found.sort_unstable();
+    Ok((walk.found, errors))
+}
+
+/// What is below `folder`, sorted.
+fn walked(folder: &Path, results: &Path) -> Result<Walk, StageError> {
     let chain = above(folder).map_err(|error| unlisted(folder, &error))?;
     if chain.len() == 1 {
         let text = format!("`{}` is the root of the file system", folder.display());
@@ -37,11 +63,8 @@ pub(super) fn list(folder: &Path, results: &Path) -> Result<Vec<String>, StageEr
     let results = identity(results).filter(|results| !chain.contains(results));
     let mut walk = Walk { chain, results, ours: false, found: Vec::new(), broken: Vec::new() };
     walk.below(folder, "")?;
-    if let Some((path, error)) = walk.broken.iter().min_by_key(|(path, _)| path) {
-        return Err(broken(path, error, folder, walk.broken.len()));
-    }
     walk.found.par_sort_unstable();
-    Ok(walk.found)
+    Ok(walk)
 }
 
 /// The identities of a folder and all its parents, outermost first.
@@ -63,7 +86,8 @@ struct Walk {
     /// Whether the current folder holds macula's own links.
     ours: bool,
     found: Vec<String>,
-    broken: Vec<(PathBuf, Error)>,
+    /// Links that cannot be followed: path, path below the first folder, reason.
+    broken: Vec<(PathBuf, String, Error)>,
 }
 
 impl Walk {
@@ -85,7 +109,7 @@ impl Walk {
                 Ok(kind) => return Err(special(&entry.path(), kind)),
                 // It disappeared while the folder was read, or it is macula's own link to a file that did.
                 Err(error) if error.kind() == ErrorKind::NotFound && (self.ours || !is_link(&entry.path())) => {}
-                Err(error) => self.broken.push((entry.path(), error)),
+                Err(error) => self.broken.push((entry.path(), path, error)),
             }
         }
         Ok(())
@@ -300,6 +324,24 @@ mod tests {
         assert_eq!(refused(&project, "data/masks", "data/masks", "does not exist"), "broken-link");
         symlink("../none", project.path().join("data/a/x.png")).expect("a link");
         assert_eq!(refused(&project, "data", "data/a/x.png", "2 such links"), "broken-link");
+    }
+
+    #[test]
+    fn all_links_that_lead_nowhere_are_listed_with_their_reasons() {
+        let project = project();
+        let data = project.path().join("data");
+        for name in ["a/x.png", "b.png"] {
+            symlink("../none", data.join(name)).expect("a link");
+        }
+        let (found, broken) = list_with_broken(&data, &project.path().join("results")).expect("listed");
+        assert_eq!(found, ["2.png", "a/1.png", "a/x.png", "b.png"]);
+        let paths: Vec<_> = broken.iter().map(|(path, _)| path.clone()).collect();
+        assert_eq!(paths, [data.join("a/x.png"), data.join("b.png")]);
+        for (path, error) in broken {
+            let text = error.to_string();
+            assert!(error.has_code("broken-link") && text.contains(&*path.to_string_lossy()), "{text}");
+            assert!(!text.contains("such links"), "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod context;
+pub mod data_check;
 pub mod events;
 pub mod executor;
 pub mod files;

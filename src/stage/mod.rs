@@ -163,6 +163,14 @@ pub trait Files {
     /// Says which file stands at a path of the source's tree, after its entry is known: other files may hold the same
     /// bytes.
     fn placed(&self, _entry: &Entry, _place: &str, _file: &Path) {}
+    /// Reports a file that cannot be used although its entry is known: a pointer to content elsewhere. Fails with that error, unless the
+    /// caller collects all of them.
+    ///
+    /// # Errors
+    /// The error.
+    fn refuse(&self, _file: &Path, error: StageError) -> Result<(), StageError> {
+        Err(error)
+    }
     /// Stores bytes that the source created (an index).
     ///
     /// # Errors

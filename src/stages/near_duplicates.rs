@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::figure::{counted, noun};
 use crate::data::decode::Photograph;
 use crate::data::duplicates::{
-    MOST, NearDuplicate, PairMember, PictureDetail, PictureFingerprint, PictureMatch, ShownPair, overlaps, pairs,
-    sheet, to_parquet,
+    MOST, NearDuplicate, PairMember, PictureDetail, PictureFingerprint, PictureMatch, ShownPair, matches, sheet,
+    to_parquet,
 };
 use crate::data::item;
 use crate::data::orientation::Orientation;
@@ -86,7 +86,8 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let hashes = hashes.collect::<Result<Vec<_>, StageError>>()?;
     let (done, all) = (AtomicU64::new(0), results.len() as u64);
     let step = || {
-        ctx.progress.step(done.fetch_add(1, Ordering::Relaxed) + 1, all, "photographs compared");
+        // Once for whole pictures, and once more for overlaps.
+        ctx.progress.step(done.fetch_add(1, Ordering::Relaxed) % all + 1, all, "photographs compared");
         ctx.stop.check()
     };
     let inputs = inputs(ctx)?;
@@ -94,16 +95,10 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let item = &results[at].0;
         Ok::<_, StageError>(PairMember { name: item.name.clone(), input: inputs[at], digest: file(item)?.1.digest })
     };
-    let mut matches = pairs(&hashes, read, step)?;
-    if results.len() <= MOST {
-        let detail = |at| PictureDetail::from_bytes(&bytes(at, DETAIL)?).ok_or_else(|| wrong(DETAIL));
-        let details = (0..results.len()).map(detail).collect::<Result<Vec<_>, StageError>>()?;
-        done.store(0, Ordering::Relaxed);
-        let whole: BTreeSet<(usize, usize)> = matches.iter().map(|one| (one.first, one.second)).collect();
-        matches.extend(overlaps(details, |first, second| whole.contains(&(first, second)), step)?);
-    }
+    let detail = |at| PictureDetail::from_bytes(&bytes(at, DETAIL)?).ok_or_else(|| wrong(DETAIL));
+    let details = || (0..results.len()).map(detail).collect();
     let (mut found, mut at) = (Vec::new(), Vec::new());
-    for PictureMatch { first, second, orientation, similarity, overlap } in matches {
+    for PictureMatch { first, second, orientation, similarity, overlap } in matches(&hashes, read, details, step)? {
         let members = [member(first)?, member(second)?];
         // The same photograph of two inputs, such as the whole set and one side of it.
         if members[0].digest == members[1].digest && members[0].name == members[1].name {

@@ -39,7 +39,7 @@ fn shell(shell: &str, script: &str) -> Option<String> {
 }
 
 /// A line of words that is being written, and what its last word may become.
-const ASKED: [(&[&str], &str); 13] = [
+const ASKED: [(&[&str], &str); 14] = [
     (&["why", "pipeline.kdl", "p"], "page patches"),
     (&["why", "pipeline.kdl", "fold"], "folds"),
     (&["show", "pipeline.kdl", "folds."], "folds.test folds.train folds.valid"),
@@ -47,6 +47,7 @@ const ASKED: [(&[&str], &str); 13] = [
     (&["predict", "pipeline.kdl", ""], "classifier"),
     (&["plan", "pipeline.kdl", "eyes", "clas"], "classifier"),
     (&["run", "pipeline.kdl", "--pipeline", ""], "first second"),
+    (&["data", "check", "pipeline.kdl", "--stage", "ey"], "eyes"),
     (&["run", "pipeline.kdl", "--set", "si"], "side="),
     (&["run", "pipeline.kdl", "--set", "cla"], "classifier."),
     (&["run", "pipeline.kdl", "--set", "classifier.ep"], "classifier.epochs="),

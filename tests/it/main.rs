@@ -4,6 +4,7 @@
 mod bench;
 mod completions;
 mod cuda;
+mod data_check;
 mod derived;
 mod exec;
 mod extract;

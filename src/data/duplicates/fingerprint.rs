@@ -46,6 +46,12 @@ impl PictureFingerprint {
         Self(cells)
     }
 
+    /// Whether nothing can be recognised.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|cell| *cell == 0)
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {

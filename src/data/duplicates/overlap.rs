@@ -72,6 +72,12 @@ impl PictureDetail {
         Self(vec![map(&fine, cell), map(&coarse, 2 * cell)])
     }
 
+    /// No map: a photograph that is not looked for in others.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {

@@ -36,7 +36,7 @@ pub fn sheet(
         let mut tiles = Vec::new();
         for side in 0..2 {
             read(number, side, &mut photograph)?;
-            tiles.push(tile(&photograph, if side == 0 { one.pair.orientation } else { Orientation::UPRIGHT }));
+            tiles.push(tile(&photograph, if side == 0 { one.pair.orientation } else { Orientation::UPRIGHT }, TILE));
         }
         rows.push(tiles);
     }
@@ -63,13 +63,13 @@ pub fn sheet(
 }
 
 /// Pixels (RGB) and their size.
-type Tile = (Vec<u8>, (usize, usize));
+pub(in crate::data) type Tile = (Vec<u8>, (usize, usize));
 
-/// A photograph in small, turned.
-fn tile(photograph: &Photograph, turned: Orientation) -> Tile {
+/// A photograph in small, turned: its longest side has at most `side` px.
+pub(in crate::data) fn tile(photograph: &Photograph, turned: Orientation, side: usize) -> Tile {
     let size = (photograph.width, photograph.height);
     let longest = size.0.max(size.1).max(1);
-    let to = ((size.0 * TILE / longest).max(1), (size.1 * TILE / longest).max(1));
+    let to = ((size.0 * side / longest).max(1), (size.1 * side / longest).max(1));
     let mut small = Canvas::new(to.0, to.1, PAGE);
     small.draw(&photograph.rgb, size, (0, 0), to);
     let rgb: Vec<u8> = (0..to.0 * to.1).flat_map(|at| small.at(at % to.0, at / to.0)).collect();

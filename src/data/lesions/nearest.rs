@@ -52,6 +52,22 @@ impl PixelSet {
         Self::new(background, photograph.height)
     }
 
+    /// Number of pixels.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.runs.iter().map(|run| u64::from(run.right - run.left)).sum()
+    }
+
+    /// Number of pixels of a run that are in the set.
+    #[must_use]
+    pub fn covered(&self, run: &PixelRun) -> u64 {
+        let Some(row) = self.rows.get(run.y as usize) else { return 0 };
+        let runs = &self.runs[row.clone()];
+        let first = runs.partition_point(|own| own.right <= run.left);
+        let near = runs[first..].iter().take_while(|own| own.left < run.right);
+        near.map(|own| u64::from(own.right.min(run.right) - own.left.max(run.left))).sum()
+    }
+
     /// Distance from a point to the nearest pixel, a square of side 1 whose top left corner is (x, y), px; 0 inside one, [`None`] for
     /// an empty set.
     #[must_use]
@@ -114,6 +130,15 @@ mod tests {
             let expected = bits.pixels().map(squared).reduce(f64::min).map(f64::sqrt);
             prop_assert_eq!(PixelSet::new(runs(&bits), height).distance([x, y]), expected);
         }
+    }
+
+    #[test]
+    fn the_pixels_of_a_run_in_a_set_are_counted() {
+        let run = |y, left, right| PixelRun { y, left, right };
+        let set = PixelSet::new(vec![run(1, 2, 5), run(1, 8, 10), run(3, 0, 4)], 5);
+        let covered = [run(1, 0, 20), run(1, 4, 9), run(1, 5, 8), run(0, 0, 20), run(3, 3, 9), run(9, 0, 4)];
+        assert_eq!(covered.map(|run| set.covered(&run)), [5, 2, 0, 0, 1, 0]);
+        assert_eq!(set.count(), 9);
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub(in crate::data) struct PhotographLayout {
     pub(in crate::data) white: White,
     /// Whether it is decoded by [`read`] rather than the `image` crate.
     pub(in crate::data) own: bool,
-    /// Whether samples have more than 8 bits.
-    pub(in crate::data) deep: bool,
+    /// Bits per sample.
+    pub(in crate::data) bits: u8,
 }
 
 /// Layout of a photograph, or the reason why it is not supported.
@@ -67,7 +67,7 @@ fn described(file: &TiffFile<'_>) -> Result<PhotographLayout, String> {
     if own && bits == 16 {
         return Err("it has 16-bit samples in an unsupported layout".to_owned());
     }
-    Ok(PhotographLayout { orientation: file.orientation(), white: white(file), own, deep: bits > 8 })
+    Ok(PhotographLayout { orientation: file.orientation(), white: white(file), own, bits: bits as u8 })
 }
 
 /// White level by tags 341 and 281. A value that is not one less than a power of two is rather the largest that occurs, and ignored.

@@ -197,6 +197,26 @@ pub(super) const PAGES: &[Page] = &[
         "Check the mask patterns of both classes, and the file that the message names.",
     ),
     found(
+        "blank-mask",
+        "Masks of a class have no lesion pixel, although other absent lesions have no mask file, or although no mask of the class has a lesion pixel. They count as absent lesions; perhaps their export failed.",
+        "If the lesion is absent, nothing needs to be done. Otherwise export the masks again.",
+    ),
+    found(
+        "mask-outside-field",
+        "Most lesion pixels of a mask are in the dark surroundings of the camera's field of view, where no lesion can be. The mask may belong to another photograph, or be mirrored or shifted.",
+        "Compare the mask with its photograph (`macula data check FILE --page data.html` shows both).",
+    ),
+    found(
+        "copied-mask",
+        "Photographs that show different pictures have the same mask file, with lesion pixels in it. One of them has the mask of another.",
+        "Find out which photograph the mask belongs to, and replace the other copies.",
+    ),
+    found(
+        "blank-photograph",
+        "Nothing can be recognised in a photograph: it is dark, or of one colour.",
+        "Check whether the file was exported correctly, or leave it out.",
+    ),
+    found(
         "dark-photograph",
         "A 16-bit photograph uses only the lowest part of its range, as when 12-bit data are stored unscaled. It is almost black in 8 bits.",
         "Rescale the samples to 16 bits, or state the white level in the file (sBIT of PNG, SMaxSampleValue of TIFF).",

@@ -1,7 +1,7 @@
 //! Tests of sources, decoding and patch extraction.
 
 mod data_page;
-mod image_files;
+pub(crate) mod image_files;
 mod image_issues;
 mod lab;
 mod layouts;

@@ -148,7 +148,7 @@ fn help_and_manual_fit_80_columns() {
 }
 
 /// Commands on a pipeline; `PIPELINE` stands for its file.
-const OF_PIPELINE: [&str; 12] = [
+const OF_PIPELINE: [&str; 13] = [
     "check PIPELINE",
     "fmt --check PIPELINE",
     "plan PIPELINE",
@@ -156,6 +156,7 @@ const OF_PIPELINE: [&str; 12] = [
     "graph --states PIPELINE",
     "runs PIPELINE",
     "trust PIPELINE",
+    "data check PIPELINE",
     "lock --check PIPELINE",
     "store stats",
     "store verify",
