@@ -11,11 +11,12 @@ use crate::progress::out;
 use crate::run::host::{ProjectMark, STORE};
 use crate::run::{Host, missing};
 use crate::stage::{Params, Work};
-use crate::stages::folder::{FOLDER, named_folders};
+use crate::stages::annotations::{self, ANNOTATIONS};
+use crate::stages::folder::{self, FOLDER};
 
 /// Warns of each path that leads nowhere, in order of place.
 pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut Vec<Diag>) {
-    let folder = host.project(file);
+    let project = host.project(file);
     let registry = crate::stages::registry();
     let is_source =
         |name: &str| registry.iter().any(|known| known.name == name && matches!(known.work, Work::Source(_)));
@@ -26,11 +27,11 @@ pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut
         for (name, param) in &stage.params {
             let Value::Path(path) = &param.value else { continue };
             let span = stage.place(Some(name));
-            if folder.join(path).symlink_metadata().is_ok() || !told.insert((span, path.clone())) {
+            if project.join(path).symlink_metadata().is_ok() || !told.insert((span, path.clone())) {
                 continue;
             }
             let code = if Path::new(path).extension().is_some() { "missing-file" } else { "missing-folder" };
-            let found = missing::missing(code, Path::new(path), &folder, host);
+            let found = missing::missing(code, Path::new(path), &project, host);
             let diag = Diag::warning(found.code, span, found.text);
             diags.push(match found.hint {
                 Some(hint) => diag.hint(hint),
@@ -40,13 +41,18 @@ pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut
     }
     for stage in contents.pipelines.iter().flat_map(|pipeline| &pipeline.stages) {
         let root = stage.value("root").map(ToString::to_string).unwrap_or_default();
-        if stage.implementation != FOLDER.name || !folder.join(&root).is_dir() {
+        let named = match stage.implementation.as_str() {
+            name if name == FOLDER.name => folder::named_folders,
+            name if name == ANNOTATIONS.name => annotations::named_folders,
+            _ => continue,
+        };
+        if !project.join(&root).is_dir() {
             continue;
         }
-        for (field, below) in named_folders(&Params(stage.values())) {
+        for (field, below) in named(&Params(stage.values())) {
             let path = Path::new(&root).join(below);
             let span = stage.place(Some(&field));
-            if folder.join(&path).is_dir() || !told.insert((span, path.display().to_string())) {
+            if project.join(&path).is_dir() || !told.insert((span, path.display().to_string())) {
                 continue;
             }
             let text = format!("`{}` does not exist", path.display());

@@ -91,6 +91,21 @@ impl Bitmap {
         }
     }
 
+    /// Sets the pixels of row `y` in these columns, which must be within the bitmap.
+    pub fn set_columns(&mut self, y: usize, columns: Range<usize>) {
+        if columns.is_empty() {
+            return;
+        }
+        let stride = self.width.div_ceil(64);
+        let row = &mut self.words[y * stride..][..stride];
+        let (from, to) = (columns.start / 64, (columns.end - 1) / 64);
+        for (at, word) in row[from..=to].iter_mut().enumerate() {
+            let first = if at == 0 { u64::MAX >> (columns.start % 64) } else { u64::MAX };
+            let last = if from + at == to { within_last(columns.end) } else { u64::MAX };
+            *word |= first & last;
+        }
+    }
+
     /// Number of set pixels.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -194,6 +209,16 @@ mod tests {
                 .collect();
             prop_assert_eq!(mask.count_in(rect) as usize, expected.len());
             prop_assert_eq!(mask.pixels_in(rect).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn columns_are_set_as_single_pixels_would_be() {
+        for (left, right) in [(0, 0), (0, 1), (3, 64), (0, 64), (63, 65), (64, 128), (5, 199), (190, 200)] {
+            let (mut whole, mut single) = (Bitmap::new(200, 2), Bitmap::new(200, 2));
+            whole.set_columns(1, left..right);
+            (left..right).for_each(|x| single.set(x, 1));
+            assert_eq!(whole, single, "{left}..{right}");
         }
     }
 

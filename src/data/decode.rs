@@ -228,6 +228,11 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8])
 }
 
+/// Whether a photograph of this size is decoded.
+pub(super) fn is_supported_size(width: usize, height: usize) -> bool {
+    width.max(height) <= LONGEST && width * height <= MOST_PIXELS
+}
+
 /// Checks the size in a header before memory is allocated for it.
 fn promised(width: usize, height: usize) -> Result<(), DecodeFault> {
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {

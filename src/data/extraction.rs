@@ -199,9 +199,8 @@ fn row_of(
     let mask_pixels: Vec<u32> = masks.iter().map(|mask| mask.mask().map_or(0, |mask| mask.native_in(rect))).collect();
     let covers = place == (0, 0) && size >= photograph.0.max(photograph.1);
     let label = |(mask, &pixels): (&Annotation, &u32)| match mask {
-        Annotation::Unknown => Label::Unknown,
         Annotation::Present if covers || rule.image_labels == ImageLabels::Every => Label::Present,
-        Annotation::Present => Label::Unknown,
+        Annotation::Present | Annotation::Unknown => Label::Unknown,
         _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_fraction * area => Label::Present,
         _ => Label::Absent,
     };

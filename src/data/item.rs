@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use rayon::prelude::*;
 
+use super::annotations::{DRAWN, DrawnMask};
 use super::decode::{DecodedInfo, Photograph, is_jpeg};
 use super::image_issues::{ImageIssue, ImageIssueKind};
 use super::mask::{Mask, MaskValues};
@@ -221,6 +222,12 @@ impl<'a> OpenPhotograph<'a> {
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
         let bytes = self.objects.read(entry)?;
+        if extension == DRAWN {
+            let drawn = DrawnMask::from_bytes(&bytes).map_err(|reason| {
+                StageError::input("damaged-mask", format!("mask `{shown}` cannot be read: {reason}"))
+            })?;
+            return Ok(Some((Mask::released(drawn.bits()), shown, *entry)));
+        }
         let mask = Mask::read(&bytes, self.facts.mask_content(k)).map_err(|reason| {
             let hint = if is_jpeg(&bytes) {
                 "save it as PNG or TIFF, or set a threshold for JPEG masks in `folder`: `mask-from 128`"

@@ -30,6 +30,8 @@ struct FrameHeader {
     marker: u8,
     /// Bits per sample.
     precision: u8,
+    /// Width and height as stored, px; a height of 0 is stated after the first scan.
+    size: (usize, usize),
     /// Horizontal and vertical sampling factor of each component.
     sampling: Vec<(u8, u8)>,
 }
@@ -101,10 +103,12 @@ fn next_marker(source: ByteSource<'_>, mut at: usize) -> Option<(u8, usize)> {
 
 impl FrameHeader {
     fn read(marker: u8, body: &[u8]) -> Option<Self> {
-        let (&[precision, .., count], components) = body.split_first_chunk::<6>()?;
+        let (&[precision, tall, high, wide, across, count], components) = body.split_first_chunk::<6>()?;
+        let side = |high, low| usize::from(u16::from_be_bytes([high, low]));
+        let size = (side(wide, across), side(tall, high));
         let components = components.as_chunks::<3>().0.iter().take(usize::from(count));
         let sampling = components.map(|[_, factors, _]| (factors >> 4, factors & 0xf)).collect();
-        Some(Self { marker, precision, sampling })
+        Some(Self { marker, precision, size, sampling })
     }
 }
 
@@ -112,6 +116,11 @@ impl JpegHeader {
     /// Bits per sample; [`None`] without a frame header.
     pub(super) fn bits(&self) -> Option<u8> {
         self.frame.as_ref().map(|frame| frame.precision)
+    }
+
+    /// Width and height as stored, px; [`None`] without a frame header.
+    pub(super) fn size(&self) -> Option<(usize, usize)> {
+        self.frame.as_ref().map(|frame| frame.size)
     }
 
     /// Reason why an intact JPEG is not supported; [`None`] if it is.

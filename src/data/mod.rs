@@ -1,5 +1,6 @@
 //! Photographs, masks, patch sets and what is done with them. The only floor that knows image files and Parquet.
 
+pub mod annotations;
 mod bit_depth;
 pub mod bitmap;
 pub mod black_filter;
@@ -35,11 +36,13 @@ pub mod orientation;
 pub mod patch_picture;
 pub mod patch_pixels;
 pub mod patches;
-pub mod patient_names;
+pub mod patients;
 pub mod pattern;
+pub mod pattern_matches;
 pub mod photograph_table;
 pub mod photograph_units;
 pub mod photographs;
+pub mod picture_size;
 pub mod pixel_counts;
 mod png_header;
 pub mod png_image;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::name_normalisation::{folded, nfc};
+use crate::stage::StageError;
 
 /// A pattern for paths below a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,18 @@ impl<'a> Pattern<'a> {
         let pieces = |text: &str| text.split('*').map(folded).collect::<Vec<_>>();
         let found = Self { text, pieces: pieces(plain), composed: pieces(&nfc(plain)) };
         (found.pieces.len() > 1).then_some(found)
+    }
+
+    /// The pattern of parameter `field`.
+    ///
+    /// # Errors
+    /// `pattern` if it has no `*`.
+    pub fn of_param(field: &str, text: &'a str) -> Result<Self, StageError> {
+        Self::new(text).ok_or_else(|| {
+            StageError::input("pattern", format!("pattern `{text}` has no `*`"))
+                .hint("`*` stands for the name of the photograph or patient")
+                .field(field)
+        })
     }
 
     /// As the user wrote it.

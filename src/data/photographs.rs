@@ -1,6 +1,7 @@
 //! Photograph sets, as sources write and `extract` reads them.
 //!
-//! The tree holds `NAME/photograph.EXT`, `NAME/mask.CLASS.EXT` for each existing mask and `NAME/facts.json` for each photograph;
+//! The tree holds `NAME/photograph.EXT`, `NAME/mask.CLASS.EXT` for each existing mask and `NAME/facts.json` for each photograph; a mask
+//! is an image, or with the extension `shapes` the shapes that an annotation tool drew.
 //! `set.json` lists the classes. All files of a photograph lie under its name, so that it is one item.
 
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,6 @@ pub enum LabelScheme {
 
 impl LabelScheme {
     /// Whether classes are independent.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     #[must_use]
     pub const fn is_multi_label(&self) -> bool {
         matches!(self, Self::MultiLabel)

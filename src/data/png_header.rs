@@ -19,6 +19,8 @@ const RAW: [&[u8]; 2] = [b"Raw profile type exif\0", b"Raw profile type APP1\0"]
 /// Content of the chunks.
 #[derive(Default)]
 pub(super) struct PngHeader {
+    /// Width and height as stored, px.
+    pub(super) size: (usize, usize),
     /// Bits per sample.
     pub(super) bits: u8,
     /// Whether pixels are palette indices.
@@ -43,7 +45,9 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<PngHeader> {
     if first[4..8] != *b"IHDR" {
         return None;
     }
+    let side = |at: usize| u32::from_be_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]]) as usize;
     let mut found = PngHeader {
+        size: (side(8), side(12)),
         bits: first[16],
         indexed: first[17] == 3,
         grey: matches!(first[17], 0 | 4),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::annotations::DRAWN;
 use super::decode_revision::{self, FileUse};
 use super::name_normalisation::normalised;
 use super::photographs::{PhotographFacts, PhotographSet};
@@ -25,6 +26,8 @@ pub struct SourcePhotograph {
     pub file: String,
     /// Mask file of each class that has one, relative to the source's folder.
     pub masks: BTreeMap<String, String>,
+    /// Mask of each class that is drawn as shapes, as [`DrawnMask::to_bytes`](super::annotations::DrawnMask::to_bytes) writes it.
+    pub drawn: BTreeMap<String, Vec<u8>>,
     /// Its facts.
     pub facts: PhotographFacts,
 }
@@ -70,6 +73,9 @@ pub fn gather(
             files.placed(&entry, &place, path);
             tree.insert(place, entry);
         }
+        for (class, shapes) in &photograph.drawn {
+            tree.insert(format!("{name}/mask.{class}.{DRAWN}"), files.put(shapes)?);
+        }
         // Most photographs share the same facts.
         let own = match facts {
             Some((of, entry)) if *of == photograph.facts => entry,
@@ -91,9 +97,12 @@ pub fn gather(
     };
     tree.insert("set.json", files.put(&json(&set)?)?);
 
-    let count = |class: &str| found.iter().filter(|photograph| photograph.masks.contains_key(class)).count();
+    let has = |photograph: &SourcePhotograph, class: &str| {
+        photograph.masks.contains_key(class) || photograph.drawn.contains_key(class)
+    };
+    let count = |class: &str| found.iter().filter(|photograph| has(photograph, class)).count();
     let row = |class: &&str| vec![Cell::Text((*class).to_owned()), Cell::Int(count(class) as i64)];
-    let masks: usize = found.iter().map(|photograph| photograph.masks.len()).sum();
+    let masks: usize = found.iter().map(|photograph| photograph.masks.len() + photograph.drawn.len()).sum();
     let summary = Summary {
         headline: format!(
             "{} with {}",
@@ -132,11 +141,16 @@ pub fn duplicate(code: &'static str, one: &str, other: &str, name: &str) -> Stag
 /// Reserved names of macula's files next to folders named after photographs.
 const RESERVED: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
 
+/// Whether a photograph cannot have this name, because it is hidden or that of a file of macula's.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with('.') || RESERVED.contains(&normalised(name).as_str())
+}
+
 /// Name of the photograph in `file`: `name`, or the file's name with its extension if `name` is reserved.
 #[must_use]
 pub fn free_name(name: String, file: &str) -> String {
-    let reserved = name.starts_with('.') || RESERVED.contains(&normalised(&name).as_str());
-    if reserved { file.rsplit('/').next().unwrap_or(file).to_owned() } else { name }
+    if is_reserved(&name) { file.rsplit('/').next().unwrap_or(file).to_owned() } else { name }
 }
 
 /// Two photographs, by index, with the same name up to case and Unicode normalisation.
@@ -144,6 +158,19 @@ pub fn free_name(name: String, file: &str) -> String {
 pub fn clash(names: &[String]) -> Option<(usize, usize)> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     names.iter().enumerate().find_map(|(at, name)| seen.insert(normalised(name), at).map(|other| (other, at)))
+}
+
+/// Content of a file that is not an image, and that the source's result depends on.
+///
+/// # Errors
+/// If it cannot be read, or is a pointer to content elsewhere.
+pub fn read_text(file: &Path, files: &dyn Files) -> Result<Vec<u8>, StageError> {
+    let entry = files.entry(file)?;
+    if let Some(error) = pointer(&entry, file) {
+        return Err(error);
+    }
+    regular::read(file)
+        .map_err(|error| StageError::input("unreadable-file", format!("cannot read `{}`: {error}", file.display())))
 }
 
 /// Error for a pointer file of Git LFS, or of git-annex in an unlocked repository.

@@ -45,7 +45,7 @@ impl TextTable {
 
     fn from_csv(bytes: &[u8]) -> Result<Self, Vec<String>> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             vec![format!("it is not UTF-8 (line {line}); save it as \"CSV UTF-8\"")]
         })?;
         let mut records = records_separated(text, separator(text)).map_err(|text| vec![text])?.into_iter();

@@ -30,6 +30,7 @@ modules![
     "networks/shallow-cnn",
     "networks/swin-t",
     "networks/vit-s16",
+    "stages/annotations",
     "stages/augment",
     "stages/average",
     "stages/calibrate",

@@ -1,8 +1,8 @@
 //! Cross-entropy over exclusive classes, of which a patch has exactly one. Knows no network and no optimizer.
 //!
-//! For logits x and targets y of C classes, `l = sum_k w_k y_k (log sum_j exp(x_j) - x_k)`. A patch has y_k = 1 for its class, which label
+//! For logits x and targets y of C classes, `l = sum_k w_k y_k (log sum_j exp(x_j) - x_k)`. A patch has `y_k = 1` for its class, which label
 //! smoothing e moves to `y_k (1-e) + e/C` (Szegedy et al. 2016). The loss of a batch is the sum over its patches, divided by the sum of the
-//! weights of their classes, as PyTorch's `CrossEntropyLoss`. A patch with an unknown label is left out.
+//! weights of their classes, as `PyTorch`'s `CrossEntropyLoss`. A patch with an unknown label is left out.
 
 use super::metrics::{ScoreFunction, softmax};
 use super::objective::{Objective, Targets};

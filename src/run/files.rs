@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Host;
 use super::commands::program::{is_input, is_of_project};
 use super::fingerprint::FingerprintBuilder;
-use super::listing::{is_missing, list, list_with_broken, unreadable};
+use super::listing::{ListedWithBroken, is_missing, list, list_with_broken, unreadable};
 use super::missing::missing;
 use crate::stage::{Files, StageError};
 use crate::store::{Asked, Entry, Fingerprint, Store};
@@ -41,10 +41,7 @@ impl<'a> ProjectFiles<'a> {
     ///
     /// # Errors
     /// As [`Files::list`], but for such links.
-    pub(super) fn list_with_broken(
-        &self,
-        folder: &Path,
-    ) -> Result<(Vec<String>, Vec<(PathBuf, StageError)>), StageError> {
+    pub(super) fn list_with_broken(&self, folder: &Path) -> Result<ListedWithBroken, StageError> {
         list_with_broken(folder, &self.folder.join("results"))
             .map_err(|error| self.missing("missing-folder", folder).unwrap_or(error))
     }

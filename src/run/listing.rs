@@ -31,14 +31,14 @@ pub(super) fn list(folder: &Path, results: &Path) -> Result<Vec<String>, StageEr
     }
 }
 
+/// Files below a folder, and the error of each link among them that cannot be followed.
+pub(super) type ListedWithBroken = (Vec<String>, Vec<(PathBuf, StageError)>);
+
 /// As [`list`], with the links that cannot be followed among the files, and the error of each.
 ///
 /// # Errors
 /// As [`list`], but for `broken-link`.
-pub(super) fn list_with_broken(
-    folder: &Path,
-    results: &Path,
-) -> Result<(Vec<String>, Vec<(PathBuf, StageError)>), StageError> {
+pub(super) fn list_with_broken(folder: &Path, results: &Path) -> Result<ListedWithBroken, StageError> {
     let mut walk = walked(folder, results)?;
     walk.broken.sort_by(|(one, ..), (other, ..)| one.cmp(other));
     let of_link = |(path, _, error): &(PathBuf, String, Error)| (path.clone(), broken(path, error, folder, 1));

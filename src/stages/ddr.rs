@@ -1,5 +1,7 @@
 //! `ddr`: the lesion masks of DDR in the folders of its release.
 
+use std::collections::BTreeMap;
+
 use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
 use crate::data::release::{FolderRole, REACH, Release, ReleasePlace, ReleaseRules, WrongRoot, no_photographs};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
@@ -82,6 +84,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         name,
         file: photograph.file.to_owned(),
         masks: photograph.mask_files(),
+        drawn: BTreeMap::new(),
         facts: PhotographFacts {
             patient: None,
             official: Official::named(key.part),

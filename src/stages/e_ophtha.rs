@@ -97,6 +97,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             name,
             file: photograph.halves[0].1.file.to_owned(),
             masks: photograph.halves.iter().flat_map(|(_, own)| own.mask_files()).collect(),
+            drawn: BTreeMap::new(),
             facts: PhotographFacts {
                 patient: patients.get(&photograph.key.patient).cloned(),
                 official: None,

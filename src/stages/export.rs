@@ -1,13 +1,16 @@
-//! `export`: patches as PNG files in folders by label.
+//! `export`: patches as PNG files in folders by label, and a table of them.
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
 use crate::base::figure::{counted, thousands};
+use crate::data::csv;
 use crate::data::leak::inner;
 use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard};
+use crate::data::photographs::Official;
 use crate::data::png_image::{PixelFormat, png};
+use crate::lang::value::Value;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Work};
 use crate::store::{Entry, Tree};
 
@@ -30,13 +33,22 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         set.parts.par_iter().map(|part| photograph(ctx, &set.info, part)).collect();
     let mut tree = Tree::default();
     let mut folders: BTreeMap<String, i64> = BTreeMap::new();
-    for files in written {
-        for (folder, name, entry) in files? {
-            tree.insert(format!("{folder}/{name}"), entry);
+    let mut listed: BTreeMap<String, String> = BTreeMap::new();
+    for (part, files) in set.parts.iter().zip(written) {
+        for ((folder, name, entry), row) in files?.into_iter().zip(&part.rows) {
+            let path = format!("{folder}/{name}");
+            listed.insert(path.clone(), manifest_line(&path, part, row));
+            tree.insert(path, entry);
             *folders.entry(folder).or_default() += 1;
         }
     }
     let files = tree.entries.len() as u64;
+    if matches!(ctx.params.get("manifest"), Value::Bool(true)) {
+        let head = ["path", "photograph", "patient", "split", "x", "y"].into_iter();
+        let head = csv::line(head.chain(set.info.classes.iter().map(String::as_str)));
+        let text: String = std::iter::once(head).chain(listed.into_values()).collect();
+        tree.insert("manifest.csv", ctx.objects.put(text.as_bytes())?);
+    }
     let mut headline = format!(
         "{} as PNG in {}",
         counted(files, "patch", "patches"),
@@ -55,6 +67,19 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// Line of a patch in `manifest.csv`; a label is 1, 0 or empty.
+fn manifest_line(path: &str, part: &Part, row: &PatchRow) -> String {
+    let (x, y) = (row.x.to_string(), row.y.to_string());
+    let patient = part.patient.as_deref().unwrap_or_default();
+    let split = part.official.map(Official::name).unwrap_or_default();
+    let label = |label: &Label| match label {
+        Label::Present => "1",
+        Label::Absent => "0",
+        Label::Unknown => "",
+    };
+    csv::line([path, &part.photograph, patient, split, &x, &y].into_iter().chain(row.labels.iter().map(label)))
 }
 
 /// A written patch: folder, file name, content.

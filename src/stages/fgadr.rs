@@ -1,5 +1,7 @@
 //! `fgadr`: the lesion masks of FGADR in the folders of its release.
 
+use std::collections::BTreeMap;
+
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
 use crate::data::release::{FolderRole, REACH, Release, ReleasePlace, ReleaseRules, WrongRoot, no_photographs};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
@@ -113,6 +115,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         file: photograph.file.to_owned(),
         masks: photograph.mask_files(),
         // One photograph per patient.
+        drawn: BTreeMap::new(),
         facts: PhotographFacts { patient: Some(name.clone()), ..facts.clone() },
         name,
     });

@@ -10,16 +10,16 @@ mod classes;
 mod pairs;
 mod unused;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use classes::{ClassPattern, classes};
-use pairs::{PatternMatch, PhotographIndex, fitting, names, without_masks};
+use pairs::without_masks;
 
 use crate::base::figure::{counted, noun};
 use crate::data::name_normalisation::normalised;
-use crate::data::patient_names;
+use crate::data::patients;
 use crate::data::pattern::Pattern;
+use crate::data::pattern_matches::{PatternMatch, PhotographIndex, fitting, names};
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::data::unused_files::FileCategory;
@@ -40,11 +40,9 @@ pub const FOLDER: Implementation = Implementation {
 };
 
 fn check(params: &Params) -> Result<(), StageError> {
-    pattern("photographs", params.text("photographs")?)?;
+    Pattern::of_param("photographs", params.text("photographs")?)?;
     classes(params)?;
-    if let Value::Text(text) = params.get("patient") {
-        pattern("patient", text)?;
-    }
+    patients::pattern(params)?;
     Ok(())
 }
 
@@ -68,7 +66,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let absent = params.text("absent-mask")?;
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
 
-    let pattern = pattern("photographs", params.text("photographs")?)?;
+    let pattern = Pattern::of_param("photographs", params.text("photographs")?)?;
     let mut fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
     let masks = |class: &ClassPattern<'_>| fitting(&class.pattern, &pictures, "duplicate-mask", &class.field());
     let masks: Vec<Vec<PatternMatch<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
@@ -148,7 +146,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         return Err(StageError::input("photograph-without-mask", text).hint(hint).field("absent-mask"));
     }
     warnings.extend(unused.warnings.iter().cloned());
-    let patients = patients(params, &eyes, &mut warnings)?;
+    let patients = patients::of_files(params, eyes.iter().map(|eye| eye.file), &mut warnings)?;
     let without_mask = if absent == "absent" { WithoutMask::Absent } else { WithoutMask::Unknown };
     let without: Vec<&str> = eyes.iter().filter(|eye| eye.masks.is_empty()).map(|eye| eye.file).collect();
     if let (Some(first), WithoutMask::Unknown) = (without.first(), without_mask) {
@@ -162,6 +160,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         name: eye.name,
         file: eye.file.to_owned(),
         masks: eye.masks,
+        drawn: BTreeMap::new(),
         facts: PhotographFacts {
             patient,
             official: None,
@@ -277,47 +276,4 @@ fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &ClassPattern<'
     };
     let may_be = |file: &&str| !used.contains(file) && FileCategory::of(file) != FileCategory::Ancillary && holds(file);
     listed.iter().map(String::as_str).find(may_be)
-}
-
-/// Patient of each photograph, in a single spelling, the alphabetically first.
-fn patients(
-    params: &Params,
-    eyes: &[FolderPhotograph<'_>],
-    warnings: &mut Vec<Warning>,
-) -> Result<Vec<Option<String>>, StageError> {
-    let Value::Text(text) = params.get("patient") else { return Ok(vec![None; eyes.len()]) };
-    let pattern = pattern("patient", text)?;
-    let mut named = Vec::new();
-    for eye in eyes {
-        let name = patient(&pattern, eye.file).ok_or_else(|| {
-            let text = format!("pattern `{}` finds no patient in `{}`", pattern.text(), eye.file);
-            let hint = "`*` stands for the patient's name in the photograph's path";
-            StageError::input("no-patient", text).hint(hint).field("patient")
-        })?;
-        named.push(Some(name));
-    }
-    let (named, warning) = patient_names::in_one_spelling(&named);
-    warnings.extend(warning);
-    Ok(named)
-}
-
-/// Patient in a path: the texts of all stars, except one at the end of the path, which is the photograph's own name.
-fn patient(pattern: &Pattern<'_>, file: &str) -> Option<String> {
-    let found = match pattern.captures(file) {
-        Some(mut whole) => {
-            let _ = whole.len() > 1 && whole.pop().is_some();
-            whole
-        }
-        None => pattern.captures_of_beginning(file)?,
-    };
-    let name = found.iter().map(Cow::as_ref).collect::<Vec<_>>().join("/");
-    Some(name).filter(|_| found.iter().all(|part| !part.is_empty()))
-}
-
-fn pattern<'a>(field: &str, text: &'a str) -> Result<Pattern<'a>, StageError> {
-    Pattern::new(text).ok_or_else(|| {
-        StageError::input("pattern", format!("pattern `{text}` has no `*`"))
-            .hint("`*` stands for the name of the photograph or patient")
-            .field(field)
-    })
 }

@@ -84,6 +84,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             name: name.clone(),
             file: (*file).to_owned(),
             masks: own,
+            drawn: BTreeMap::new(),
             facts: PhotographFacts {
                 patient: None,
                 official: Some(*side),

@@ -12,7 +12,7 @@ use settings::ManifestSpec;
 
 use crate::base::figure::{counted, noun};
 use crate::base::regular;
-use crate::data::patient_names;
+use crate::data::patients;
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather};
 use crate::data::text_table::TextTable;
@@ -68,10 +68,10 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     }
     let mut warnings: Vec<Warning> = unmatched(&exclude, &rows.excluded).into_iter().collect();
     let names: Vec<Option<String>> = rows.photographs.iter().map(|one| one.facts.patient.clone()).collect();
-    let (patients, spelling) = patient_names::in_one_spelling(&names);
+    let (named, spelling) = patients::in_one_spelling(&names);
     warnings.extend(spelling);
     warnings.extend(some_patients(&names, &spec));
-    for (photograph, patient) in rows.photographs.iter_mut().zip(patients) {
+    for (photograph, patient) in rows.photographs.iter_mut().zip(named) {
         photograph.facts.patient = patient;
     }
     let mut found = rows.photographs;
@@ -151,7 +151,8 @@ fn excluded(bytes: &[u8]) -> Vec<String> {
 
 /// Warning about entries of the exclusion list that are not in the table; the first line may be a header.
 fn unmatched(exclude: &[String], found: &[bool]) -> Option<Warning> {
-    let left = |at: &usize| !found[*at] && !(*at == 0 && found.iter().any(|found| *found));
+    let is_head = |at: usize| at == 0 && found.iter().any(|found| *found);
+    let left = |at: &usize| !found[*at] && !is_head(*at);
     let left: Vec<usize> = (0..exclude.len()).filter(left).collect();
     let first = &exclude[*left.first()?];
     let count = counted(left.len() as u64, "entry", "entries");

@@ -1,5 +1,6 @@
 //! The built-in stages, one file each. Their signatures are in `stdlib/stages/`.
 
+pub mod annotations;
 pub mod augment;
 pub mod average;
 pub mod calibrate;
@@ -48,6 +49,7 @@ use crate::stage::Implementation;
 #[must_use]
 pub fn registry() -> &'static [Implementation] {
     const ALL: &[Implementation] = &[
+        annotations::ANNOTATIONS,
         augment::AUGMENT,
         average::AVERAGE,
         calibrate::CALIBRATE,

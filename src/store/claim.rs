@@ -17,7 +17,7 @@ pub struct Claim {
     path: PathBuf,
     layout: Layout,
     status: LockStatus,
-    _lock: File,
+    lock: File,
 }
 
 impl Claim {
@@ -33,7 +33,7 @@ impl Claim {
             }
             // The previous holder removes the file while holding the lock; then this lock is on a file without a name.
             if same_file(&file, &path) {
-                return Ok(Some(Self { key: *key, path, layout: layout.clone(), status, _lock: file }));
+                return Ok(Some(Self { key: *key, path, layout: layout.clone(), status, lock: file }));
             }
         }
     }
@@ -85,6 +85,13 @@ impl Claim {
         let _ = std::fs::remove_dir_all(self.layout.partial(&self.key));
         let _ = std::fs::remove_file(&self.path);
         Ok(())
+    }
+}
+
+/// Closing the file is not enough: a command that is being started has a copy of it until it runs, and with it the lock.
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = flock::unlock(&self.lock);
     }
 }
 

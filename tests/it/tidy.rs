@@ -21,7 +21,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["engine", "data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates, and the only layers that may use them.
-const CRATES: [(&str, &[&str]); 24] = [
+const CRATES: [(&str, &[&str]); 25] = [
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("miette", &["diag"]),
@@ -39,6 +39,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("png", &["data"]),
     ("weezl", &["data"]),
     ("parquet", &["data"]),
+    ("quick_xml", &["data"]),
     ("candle_core", &["engine", "learn"]),
     ("candle_nn", &["engine"]),
     ("chrono", &["run"]),

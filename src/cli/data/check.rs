@@ -64,7 +64,7 @@ pub(super) fn check(host: &Host, arguments: &Arguments) -> Result<Exit, Failure>
     let project = loaded.project();
     let checked = data_check::check(host, &project, &arguments.stage, &options, &bar);
     bar.clear();
-    let checked = checked.map_err(|error| failure(error))?;
+    let checked = checked.map_err(failure)?;
     if let Some(file) = &page_file {
         let pictures = checked.pictures(host, &loaded.store.objects, &options, &bar);
         bar.clear();

@@ -211,6 +211,7 @@ fn mask(
         let presence = match opened.without_mask(k) {
             WithoutMask::Absent => LesionPresence::Absent,
             WithoutMask::Unknown => LesionPresence::Unknown,
+            WithoutMask::Present => LesionPresence::Present,
         };
         return Ok(CheckedClass { presence, ..none });
     };

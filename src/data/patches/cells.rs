@@ -66,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::data::grid::{EdgePolicy, PatchGrid};
+    use crate::data::photographs::LabelScheme;
 
     fn patches(width: usize, height: usize, stride: usize, edge: EdgePolicy) -> (Vec<PatchRow>, [usize; 2]) {
         let grid = PatchGrid { size: 16, stride, edge };

@@ -1,5 +1,6 @@
 //! The catalogue of codes: a short page for each, as `macula explain CODE` shows it. A test compares it with the sources.
 
+mod annotations;
 mod language;
 mod manifests;
 mod pretraining;
@@ -45,6 +46,7 @@ pub fn pages() -> impl Iterator<Item = &'static Page> {
         .chain(language::PAGES)
         .chain(stages::PAGES)
         .chain(manifests::PAGES)
+        .chain(annotations::PAGES)
         .chain(pretraining::PAGES)
         .chain(results::PAGES)
 }

@@ -17,7 +17,6 @@ pub enum ScoreFunction {
 
 impl ScoreFunction {
     /// Whether it is the sigmoid.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     #[must_use]
     pub const fn is_sigmoid(&self) -> bool {
         matches!(self, Self::Sigmoid)

@@ -32,7 +32,7 @@ pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageErr
             Some(Value::Text(text)) => Some(MaskValue::of_param(name, text)?),
             _ => None,
         };
-        classes.push(ClassPattern { name, pattern: super::pattern(&format!("masks.{name}"), text)?, value });
+        classes.push(ClassPattern { name, pattern: Pattern::of_param(&format!("masks.{name}"), text)?, value });
     }
     for name in params.map("mask-values").into_iter().flatten().map(|(name, _)| name) {
         if !classes.iter().any(|class| class.name == name) {

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::FolderPhotograph;
 use super::classes::ClassPattern;
-use super::pairs::PatternMatch;
 use crate::base::figure::counted;
 use crate::data::name_normalisation::{folded, normalised, words};
 use crate::data::pattern::Pattern;
+use crate::data::pattern_matches::PatternMatch;
 use crate::data::source_tree::{is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, within, words_of};
 use crate::stage::{StageError, Warning};

@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::settings::{ManifestSpec, by_cell};
 use crate::data::name_normalisation::normalised;
 use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, is_picture, stem};
+use crate::data::source_tree::{SourcePhotograph, clash, is_picture, is_reserved, stem};
 use crate::data::text_table::{TextRow, TextTable, is_missing};
 use crate::lang::near::one_of;
-
-/// Reserved names of macula's files next to folders named after photographs.
-const TAKEN: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
 
 /// Photographs of the rows, and every mistake.
 pub(super) struct ManifestRows {
@@ -70,7 +67,9 @@ pub(super) fn read(
         let hits: Vec<usize> =
             known_as.into_iter().flatten().filter_map(|name| excluded_by.get(&normalised(name)).copied()).collect();
         if !hits.is_empty() {
-            hits.into_iter().for_each(|at| found.excluded[at] = true);
+            for at in hits {
+                found.excluded[at] = true;
+            }
             continue;
         }
         if let Some(other) = paths.insert(normalised(&file), row) {
@@ -91,15 +90,13 @@ pub(super) fn read(
 fn columns(table: &TextTable, spec: &ManifestSpec<'_>) -> Result<ColumnNumbers, Vec<String>> {
     let mut missing: Vec<String> = Vec::new();
     let mut number = |column: &str| {
-        table
-            .column(column)
-            .map_err(|text| {
-                if missing.contains(&text) {
-                } else {
-                    missing.push(text)
-                }
-            })
-            .ok()
+        let found = table.column(column);
+        if let Err(text) = &found
+            && !missing.contains(text)
+        {
+            missing.push(text.clone());
+        }
+        found.ok()
     };
     let found = ColumnNumbers {
         path: number(spec.path).unwrap_or_default(),
@@ -143,6 +140,7 @@ impl<'a> RowReader<'a> {
         SourcePhotograph {
             name,
             masks,
+            drawn: BTreeMap::new(),
             facts: PhotographFacts {
                 patient,
                 official: self.official(),
@@ -270,9 +268,8 @@ fn side(cell: &str) -> Option<Official> {
 
 /// Gives every photograph a name of its own: the file name, or the whole path if that is needed. Names of a column must be valid as they are.
 fn name_photographs(found: &mut ManifestRows, given: bool) {
-    let is_taken = |name: &str| name.starts_with('.') || TAKEN.contains(&normalised(name).as_str());
     if !given {
-        if clashes(found.photographs.iter().map(|one| one.name.as_str())).is_some() {
+        if clash(&names_of(found)).is_some() {
             for photograph in &mut found.photographs {
                 let path = photograph.file.rsplit_once('.').map_or(photograph.file.as_str(), |(path, _)| path);
                 let parts: Vec<&str> =
@@ -281,7 +278,7 @@ fn name_photographs(found: &mut ManifestRows, given: bool) {
             }
         }
         for photograph in &mut found.photographs {
-            if is_taken(&photograph.name) {
+            if is_reserved(&photograph.name) {
                 photograph.name =
                     photograph.file.rsplit('/').next().unwrap_or_default().trim_start_matches('.').to_owned();
             }
@@ -293,21 +290,19 @@ fn name_photographs(found: &mut ManifestRows, given: bool) {
             || name.len() > 200
             || name.contains(['/', '\\'])
             || name.contains(char::is_control)
-            || is_taken(name)
+            || is_reserved(name)
         {
             let name = name.escape_debug();
             found.mistakes.push(format!("{place}: a photograph cannot be called `{name}`"));
         }
     }
-    if let Some((one, other)) = clashes(found.photographs.iter().map(|one| one.name.as_str())) {
+    if let Some((one, other)) = clash(&names_of(found)) {
         let [first, second] = [one, other].map(|at| &found.places[at]);
         let name = &found.photographs[other].name;
         found.mistakes.push(format!("{second}: the photograph is called `{name}`, as that of {first}"));
     }
 }
 
-/// The first two of the names that differ at most in case and Unicode normalisation.
-fn clashes<'n>(names: impl Iterator<Item = &'n str>) -> Option<(usize, usize)> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    names.enumerate().find_map(|(at, name)| seen.insert(normalised(name), at).map(|other| (other, at)))
+fn names_of(found: &ManifestRows) -> Vec<String> {
+    found.photographs.iter().map(|one| one.name.clone()).collect()
 }

@@ -210,6 +210,7 @@ mod tests {
     use super::{apart, relative};
     use crate::base::Digest;
     use crate::data::patches::{Part, PatchRow, PatchSet, SetInfo};
+    use crate::data::photographs::LabelScheme;
 
     fn part(photograph: &str, digest: u8, patient: Option<&str>) -> Part {
         let row = PatchRow {

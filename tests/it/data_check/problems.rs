@@ -41,7 +41,7 @@ pub(super) fn broken_space() -> Space {
     replace("a06", "jpg", &jpeg(1));
     replace("a07", "png", &photograph(2));
     replace("a08", "png", &dark());
-    replace("a09", "png", &macula::data::png_image::png(&[0; SIDE * SIDE * 3], 160, 160, super::PixelFormat::Rgb));
+    replace("a09", "png", &macula::data::png_image::png(&vec![0; SIDE * SIDE * 3], 160, 160, super::PixelFormat::Rgb));
     std::fs::remove_file(space.path("data/photos/a10.png")).expect("it was there");
     symlink("../nowhere.png", space.path("data/photos/a10.png")).expect("a link");
     space.write("data/ma/a11.png", mask(80, &[[40, 40, 4, 4]]));

@@ -1,5 +1,7 @@
 //! `manifest`: photographs listed in a table, alone and through the binary.
 
+use std::fmt::Write as _;
+
 use macula::data::patches::{Label, PatchSet};
 use macula::data::photographs::{Official, PhotographFacts, PhotographSet, WithoutMask};
 use macula::data::png_image::{PixelFormat, png};
@@ -122,8 +124,8 @@ fn all_mistakes_of_a_table_are_reported_with_their_lines() {
     assert!(found[1].contains("did you mean `ma`?") && found[2].contains("column `he` is missing"), "{found:#?}");
     let found = mistakes(manifest(&lab, "path,ma\na.png\na.png,1,2\n", std::slice::from_ref(&labels)));
     assert_eq!(found[1..], ["line 2 has 1 cells, the header 2", "line 3 has 3 cells, the header 2"]);
-    let long: String = (0..100).map(|at| format!("{at}.png,x\n")).collect();
-    let found = mistakes(manifest(&lab, &format!("path,ma\n{long}"), &[labels]));
+    let long: Vec<String> = (0..100).map(|at| format!("{at}.png,x\n")).collect();
+    let found = mistakes(manifest(&lab, &format!("path,ma\n{}", long.concat()), &[labels]));
     assert_eq!((found.len(), found.last().map(String::as_str)), (42, Some("and 160 more")));
 }
 
@@ -222,7 +224,7 @@ fn graded(space: &Space) {
         let pixels: Vec<u8> = (0..48 * 48 * 3).map(|i| (level + i * 7 % 13) as u8).collect();
         space.write(&format!("eyes/{at:02}.png"), png(&pixels, 48, 48, PixelFormat::Rgb));
         let cell = if at == 59 { String::new() } else { grade.to_string() };
-        table.push_str(&format!("{at:02},p{at},{cell}\n"));
+        let _ = writeln!(table, "{at:02},p{at},{cell}");
     }
     space.write("grades.csv", table);
 }
@@ -287,7 +289,7 @@ fn grades_are_learnt_and_measured_from_a_table() {
     ] {
         space.write("pipeline.kdl", GRADES.replace("    report page", &format!("    {stage}\n    report page")));
         let said = space.macula("run pipeline.kdl");
-        assert!(said.code == Some(1) && said.stderr.contains(code), "{}", said.stderr);
+        assert!(said.code == Some(1) && said.stdout.contains(code), "{}", said.stdout);
     }
 }
 
@@ -301,10 +303,10 @@ fn a_loss_over_exclusive_classes_needs_patches_with_one_class_each() {
     }";
     let space = Space::with(synthetic);
     let said = space.macula("run pipeline.kdl");
-    assert!(said.code == Some(1) && said.stderr.contains("not-exclusive"), "{}", said.stderr);
+    assert!(said.code == Some(1) && said.stdout.contains("not-exclusive"), "{}", said.stdout);
     space.write("pipeline.kdl", synthetic.replace("cross-entropy", "cross-entropy positive=2.0"));
     let said = space.macula("check pipeline.kdl");
-    assert!(said.code == Some(2) && said.stdout.contains("not-of-loss"), "{}", said.stdout);
+    assert!(said.code == Some(2) && said.stderr.contains("not-of-loss"), "{}", said.stderr);
 }
 
 #[test]
@@ -323,8 +325,8 @@ fn data_that_lack_a_class_are_evaluated_with_it_unknown() {
     );
     let mask: Vec<u8> = (0..128 * 128).map(|at| if at % 128 < 20 { 255 } else { 0 }).collect();
     space.write("m.png", png(&mask, 128, 128, PixelFormat::Grey));
-    space.write("a.png", png(&[80; 128 * 128 * 3], 128, 128, PixelFormat::Rgb));
-    space.write("b.png", png(&[90; 128 * 128 * 3], 128, 128, PixelFormat::Rgb));
+    space.write("a.png", png(&vec![80; 128 * 128 * 3], 128, 128, PixelFormat::Rgb));
+    space.write("b.png", png(&vec![90; 128 * 128 * 3], 128, 128, PixelFormat::Rgb));
     space.write("list.csv", "path,ma\na.png,m.png\nb.png,\n");
     let said = space.macula("run pipeline.kdl");
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -337,4 +339,41 @@ fn data_that_lack_a_class_are_evaluated_with_it_unknown() {
         .filter_map(|one| one["known"].as_u64())
         .collect();
     assert_eq!(known, [8, 0, 0, 0]);
+}
+
+#[test]
+fn exported_patches_are_read_back_with_their_labels() {
+    let made = r"pipeline made seed=3 {
+        synthetic eyes { photographs 8; size 128; severity 3.0 }
+        extract patches { from eyes; size 64 }
+        export pictures { from patches; manifest #true }
+    }";
+    let space = Space::with(made);
+    let said = space.macula("run pipeline.kdl");
+    assert_eq!(said.code, Some(0), "{}", said.stdout);
+    let table = space.read("results/made/pictures/manifest.csv");
+    assert!(table.starts_with("path,photograph,patient,split,x,y,MA,HE,EX,SE\n"), "{table}");
+    assert_eq!(table.lines().count(), 1 + 8 * 4);
+    space.write(
+        "back.kdl",
+        r#"pipeline back seed=3 {
+            manifest eyes {
+                table "results/made/pictures/manifest.csv"
+                patient "patient"
+                labels MA "MA" HE "HE" EX "EX" SE "SE"
+            }
+            extract patches { from eyes; size 64 }
+            export pictures { from patches; manifest #true }
+        }"#,
+    );
+    let said = space.macula("run back.kdl");
+    assert_eq!(said.code, Some(0), "{}", said.stdout);
+    // Each patch is a photograph now, so that its place is 0, 0.
+    let facts = |table: &str| -> Vec<String> {
+        let cells = table.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        let mut facts: Vec<String> = cells.map(|cells| [&cells[2..3], &cells[6..]].concat().join(",")).collect();
+        facts.sort();
+        facts
+    };
+    assert_eq!(facts(&space.read("results/back/pictures/manifest.csv")), facts(&table));
 }

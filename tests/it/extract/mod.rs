@@ -1,5 +1,8 @@
 //! Tests of sources, decoding and patch extraction.
 
+mod annotation_examples;
+mod annotation_mistakes;
+mod annotations;
 mod data_page;
 pub(crate) mod image_files;
 mod image_issues;

@@ -32,18 +32,23 @@ fn signature(name: &str) -> &'static Signature {
 
 #[test]
 fn every_word_leads_to_something_that_exists() {
-    const TOOLS: [&str; 14] = [
+    const TOOLS: [&str; 19] = [
+        "CVAT",
         "DVC",
         "Docker",
         "Keras",
         "Lightning",
         "PyTorch",
+        "QuPath",
         "SimCLR",
         "Snakemake",
+        "Ultralytics",
         "albumentations",
         "fastai",
         "git",
+        "labelme",
         "make",
+        "pycocotools",
         "pytorch-metric-learning",
         "scikit-learn",
         "torchvision",

@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 47] = [
+const STAGES: [&str; 49] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -66,6 +66,8 @@ const STAGES: [&str; 47] = [
     "near-duplicates @copies { from @ddr @fgadr @eophtha @listed }",
     "exec @judged { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
     "report @page { of @folds.train @classifier @scores @clinic @made @relabelled @tuned }",
+    "annotations @drawn { root \"data/drawn\"; format coco file=\"a.json\"; classes MA \"ma\" HE \"he\" }",
+    "report @sheet { of @drawn }",
     "manifest @listed { table \"list.csv\"; labels MA \"ma\" HE \"he\" EX \"ex\" SE \"se\" }",
 ];
 

@@ -1,4 +1,4 @@
-//! Patches with exactly one class: values by scikit-learn and PyTorch (`tests/expected/single.py`).
+//! Patches with exactly one class: values by scikit-learn and `PyTorch` (`tests/expected/single.py`).
 
 use macula::base::Streams;
 use macula::data::patches::Label;

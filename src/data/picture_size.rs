@@ -1,0 +1,58 @@
+//! Width, height and orientation of a photograph by its file's header. Decodes no pixels.
+
+use std::path::Path;
+
+use super::byte_source::{ByteSource, FileWindow};
+use super::decode;
+use super::jpeg_header;
+use super::orientation::Orientation;
+use super::png_header;
+use super::tiff::{self, TiffFile};
+use crate::stage::StageError;
+
+/// Size of a photograph as its header states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureSize {
+    /// Width and height as displayed, px.
+    pub shown: [u32; 2],
+    /// Orientation that is applied when the photograph is decoded.
+    pub orientation: Orientation,
+}
+
+/// Size of the photograph in a file.
+///
+/// # Errors
+/// `damaged-photograph` if the header cannot be read, `unread-photograph` if the photograph is larger than supported.
+pub fn of_file(path: &Path) -> Result<PictureSize, StageError> {
+    let found = FileWindow::open(path).ok().and_then(|file| of(ByteSource::Disk(&file)));
+    let Some((stored, orientation)) = found.filter(|((width, height), _)| *width > 0 && *height > 0) else {
+        let text = format!("photograph `{}` has no readable width and height", path.display());
+        return Err(StageError::input("damaged-photograph", text).hint("copy or download the file again"));
+    };
+    if !decode::is_supported_size(stored.0, stored.1) {
+        let text =
+            format!("photograph `{}` is {} x {} px, which exceeds the limit", path.display(), stored.0, stored.1);
+        return Err(StageError::input("unread-photograph", text));
+    }
+    let (width, height) = orientation.shown(stored);
+    Ok(PictureSize { shown: [width as u32, height as u32], orientation })
+}
+
+/// Width and height as stored, and orientation.
+fn of(source: ByteSource<'_>) -> Option<((usize, usize), Orientation)> {
+    let start = source.at(0, 8)?;
+    if decode::is_jpeg(&start) {
+        let header = jpeg_header::header(source)?;
+        return Some((header.size()?, header.orientation));
+    }
+    if tiff::begins(&start) {
+        let file = TiffFile::open(source).ok()?;
+        let side = |tag: u16| file.number(tag, 0).map(|side| side as usize);
+        return Some(((side(256)?, side(257)?), file.orientation()));
+    }
+    if *start != *png_header::MAGIC {
+        return None;
+    }
+    let header = png_header::header(source)?;
+    Some((header.size, header.orientation))
+}
