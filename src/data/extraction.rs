@@ -88,6 +88,13 @@ fn cut_into(
     let digest = opened.photograph(photograph)?;
     let masks =
         (0..opened.classes.len()).map(|k| opened.annotation(k, photograph)).collect::<Result<Vec<_>, StageError>>()?;
+    // Of a part of a photograph with one class, it is not known which class it shows, nor which it does not.
+    let is_cut = rule.grid.size < photograph.width.max(photograph.height);
+    let masks = if is_cut && !opened.facts.labels.is_multi_label() && rule.image_labels == ImageLabels::Covering {
+        masks.iter().map(|_| Annotation::Unknown).collect()
+    } else {
+        masks
+    };
     let scale = opened.facts.scale;
     let info = SetInfo {
         classes: opened.classes.clone(),

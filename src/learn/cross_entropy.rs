@@ -60,6 +60,9 @@ impl Objective for CrossEntropy {
         let classes = self.weights.len();
         let weights: f64 = self.patches(targets).map(|(_, _, weight)| weight).sum();
         let mut gradient = vec![0.0; outputs.len()];
+        if weights == 0.0 {
+            return gradient;
+        }
         for (at, targets, _) in self.patches(targets) {
             let of = at * classes..(at + 1) * classes;
             let total: f64 = targets.iter().sum();

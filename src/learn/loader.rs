@@ -215,6 +215,8 @@ impl OpenPatchSet {
         let label = |(draw, change): (&PatchDraw, &Transform)| {
             let row = draw.row(&self.set);
             let mask = self.shards[draw.part as usize].as_ref().and_then(|shard| shard.mask(row.index, class));
+            // A lesion without a place is in no mask: it is mixed by area.
+            let mask = mask.filter(|_| !row.is_placeless(class));
             (label_after(change, row.labels[class], mask, info), mask)
         };
         let ((own_label, own_mask), (partner_label, partner_mask)) = (label(own), label(partner));
@@ -297,7 +299,8 @@ impl OpenPatchSet {
     /// Sets the labels of a patch after a transform.
     fn relabel(&self, row: &PatchRow, shard: &Shard, change: &Transform, labels: &mut [Label]) {
         for (class, (label, was)) in labels.iter_mut().zip(&row.labels).enumerate() {
-            *label = label_after(change, *was, shard.mask(row.index, class), &self.set.info);
+            let mask = shard.mask(row.index, class).filter(|_| !row.is_placeless(class));
+            *label = label_after(change, *was, mask, &self.set.info);
         }
     }
 }

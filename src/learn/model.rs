@@ -214,6 +214,11 @@ impl Classifier {
             let text = format!("the model was trained on classes `{ours}`, but the patches have `{theirs}`");
             return Err(StageError::input("other-classes", text).field("data"));
         }
+        if !self.info.activation.is_sigmoid() && set.labels.is_multi_label() {
+            let text = "the model chooses one class, but these patches may have several or none";
+            let hint = "use photographs with one class each: `manifest` with `class`";
+            return Err(StageError::input("not-exclusive", text).hint(hint).field("data"));
+        }
         if set.size != self.info.size {
             let text =
                 format!("the model was trained on patches of {} px, but these are {} px", self.info.size, set.size);

@@ -215,7 +215,7 @@ fn precision_recall(scores: &Scores, curves: &Columns) -> Markup {
         let points = vec![(0.0, prevalence), (1.0, prevalence)];
         series.push(Series { name: String::new(), color: class % 6, style: LineStyle::Dotted, points });
         for (at, shape, kind) in [
-            (Some(&scores.at_half), MarkerShape::Circle, "threshold 0.5"),
+            (Some(&scores.at_half).filter(|_| scores.single.is_none()), MarkerShape::Circle, "threshold 0.5"),
             (scores.at_tuned.as_ref(), MarkerShape::Diamond, "tuned threshold"),
         ] {
             let Some(figures) = at.map(|at| &at.figures.classes[class]) else { continue };
@@ -281,7 +281,7 @@ fn class_metrics(scores: &Scores) -> Markup {
                     tr {
                         th.group colspan="5" {}
                         th.group.first colspan="2" { "ranking" }
-                        th.group.first colspan="5" { "threshold 0.5" }
+                        th.group.first colspan="5" { (tables::at_half_title(scores)) }
                         @if tuned.is_some() { th.group.first colspan="5" { "tuned threshold" } }
                     }
                     tr {
@@ -314,8 +314,8 @@ fn class_metrics(scores: &Scores) -> Markup {
             } }
             details {
                 summary { "Confusion counts, micro and macro averages" }
-                h4 { "Threshold 0.5" }
-                div.scroll { (plain(&tables::at_thresholds(scores, &scores.at_half, "at threshold 0.5"))) }
+                h4 { @if scores.single.is_some() { "Highest score" } @else { "Threshold 0.5" } }
+                div.scroll { (plain(&tables::at_thresholds(scores, &scores.at_half, tables::at_half(scores)))) }
                 @if let Some(tuned) = tuned {
                     h4 { "Tuned thresholds" }
                     div.scroll { (plain(&tables::at_thresholds(scores, tuned, "at the tuned thresholds"))) }

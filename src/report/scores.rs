@@ -21,8 +21,15 @@ const AT_HALF: &str = "at threshold 0.5";
 /// What is said of metrics of the class with the highest score.
 const BY_HIGHEST: &str = "by the highest score";
 
+/// Head of columns of metrics without tuned thresholds.
+#[must_use]
+pub fn at_half_title(scores: &Scores) -> &'static str {
+    if scores.single.is_some() { "highest score" } else { "threshold 0.5" }
+}
+
 /// What is said of metrics without tuned thresholds.
-fn at_half(scores: &Scores) -> &'static str {
+#[must_use]
+pub fn at_half(scores: &Scores) -> &'static str {
     if scores.single.is_some() { BY_HIGHEST } else { AT_HALF }
 }
 

@@ -2,7 +2,7 @@
 //! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
 use super::inference;
-use super::threshold_tune::{check_scored, natural, scored};
+use super::threshold_tune::{check_scored, natural, scored, without_thresholds};
 use super::whole::{FILE, whole};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
@@ -46,6 +46,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
+    without_thresholds(&set.info, tuned.is_some())?;
     let criterion = tuned.as_ref().map(|tuned| tuned.criterion);
     let scoring = Scoring::from_params(ctx.params)?;
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;

@@ -147,6 +147,9 @@ pub fn combined(infos: Vec<ModelInfo>) -> Result<ModelInfo, StageError> {
             let (one, two) = (info.classes.join(" "), other.classes.join(" "));
             return Err(differ(format!("classes `{one}` and `{two}`")));
         }
+        if other.activation != info.activation {
+            return Err(differ("one chooses one class, the other scores each class by itself".to_owned()));
+        }
         if (other.size, other.scale) != (info.size, info.scale) {
             let of = |info: &ModelInfo| format!("patches of {} px at 1/{}", info.size, info.scale);
             return Err(differ(format!("{} and {}", of(&info), of(&other))));

@@ -4,7 +4,7 @@ mod folds;
 
 use self::folds::{PooledFolds, pooled};
 use super::eval::{show, zero_division};
-use super::threshold_tune::{natural, not_empty};
+use super::threshold_tune::{natural, not_empty, several_labels};
 use super::whole::{FILE, whole};
 use crate::data::patches::PatchSet;
 use crate::data::table::{Column, Columns};
@@ -38,6 +38,9 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     natural(&set.info)?;
     not_empty(&set)?;
     let folds = pooled(&set, ctx.inputs.many("of"), ctx.objects)?;
+    if folds.some_tuned {
+        several_labels(&set.info, "thresholds", "evaluate the folds without `thresholds`")?;
+    }
     let zero = zero_division(ctx.params)?;
     let raw = ScoredSet::of_scores(&set, folds.scores.clone());
     let mut scores = scores(&raw, &folds, zero, ctx);

@@ -2,7 +2,7 @@
 //! summary in [`crate::report::predictions`].
 
 use super::inference;
-use super::threshold_tune::judged;
+use super::threshold_tune::{judged, without_thresholds};
 use crate::data::patches::PatchSet;
 use crate::engine::gpu::is_approximate;
 use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
@@ -32,6 +32,7 @@ pub const PREDICT: Implementation = Implementation {
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
+    without_thresholds(&set.info, tuned.is_some())?;
     let scoring = Scoring::from_params(ctx.params)?;
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let model =

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::given_scores::{GivenScores, given_scores};
+use super::threshold_tune::without_thresholds;
 use crate::base::figure::{counted, noun};
-use crate::data::patches::{Part, PatchRow, PatchSet};
+use crate::data::patches::{Label, Part, PatchRow, PatchSet};
 use crate::data::photograph_table::PhotographFact;
 use crate::lang::value::Value;
 use crate::learn::evaluation::{HALF, SliceCuts, SliceValues, SlicedSet};
@@ -147,9 +148,14 @@ fn decided<'a>(ctx: &Ctx<'_>, given: GivenScores<'a>) -> Result<(SlicedSet<'a>, 
     let GivenScores { judged, fold, tuned, .. } = given;
     let classes = &judged.set.info.classes;
     let connected = ctx.inputs.optional("thresholds");
+    without_thresholds(&judged.set.info, connected.is_some())?;
     let connected = connected.map(|tree| Thresholds::read(tree, ctx.objects)?.of_classes(classes)).transpose()?;
+    let rule = judged.scored.decision();
     let at = |thresholds: &[f64]| -> Vec<bool> {
-        judged.scored.scores().iter().zip(thresholds.iter().cycle()).map(|(score, at)| score >= at).collect()
+        let of_patch = |(scores, _): (&[f64], &[Label])| -> Vec<bool> {
+            (0..scores.len()).map(|class| rule.predicts(scores, class, thresholds[class])).collect()
+        };
+        judged.scored.iter().flat_map(of_patch).collect()
     };
     let (decided, tuned) = match (connected, tuned) {
         (Some(thresholds), _) => (at(&thresholds), true),
@@ -196,6 +202,6 @@ fn measured(by: &str, set: &PatchSet, class: usize) -> SliceValues {
         "contrast" => numbers(&|row| mean(row.deviation)),
         "x" => numbers(&|row| Some(f64::from(row.x))),
         "y" => numbers(&|row| Some(f64::from(row.y))),
-        _ => numbers(&|row| Some(f64::from(row.mask_pixels[class]))),
+        _ => numbers(&|row| Some(f64::from(row.mask_pixels[class])).filter(|_| !row.is_placeless(class))),
     }
 }

@@ -122,6 +122,17 @@ pub(super) fn several_labels(info: &SetInfo, what: &str, hint: &str) -> Result<(
     Err(StageError::input("single-label", text).hint(hint).field("data"))
 }
 
+/// Rejects thresholds for a set in which a patch has exactly one class.
+///
+/// # Errors
+/// `single-label`.
+pub(super) fn without_thresholds(info: &SetInfo, are_connected: bool) -> Result<(), StageError> {
+    if !are_connected {
+        return Ok(());
+    }
+    several_labels(info, "thresholds", "remove `thresholds`").map_err(|error| error.field("thresholds"))
+}
+
 /// Rejects an empty set.
 ///
 /// # Errors

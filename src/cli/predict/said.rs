@@ -11,6 +11,7 @@ use crate::data::heat::ScoreMap;
 use crate::data::provenance::{DataUse, Provenance};
 use crate::data::table::Columns;
 use crate::learn::evaluation::HALF;
+use crate::learn::metrics::DecisionRule;
 use crate::learn::tta::Tta;
 use crate::progress::out;
 use crate::progress::table::{Align, Grid, GridColumn, not_shown, paragraph};
@@ -66,6 +67,8 @@ pub(super) struct ScoreOrigin<'a> {
     pub(super) classes: &'a [String],
     /// Stage that tuned the thresholds, and their values.
     pub(super) tuned: Option<(&'a str, &'a [f64])>,
+    /// What predicts a class.
+    pub(super) decision: DecisionRule,
     /// Test-time augmentation.
     pub(super) tta: Tta,
     /// Preprocessing stages.
@@ -95,17 +98,20 @@ pub(super) struct SaidEmbeddings<'a> {
 struct Figures {
     highest: Option<f64>,
     mean: Option<f64>,
-    /// Fraction of patches at or above the threshold.
+    /// Fraction of patches at or above the threshold, or whose highest score it is.
     over: Option<f64>,
 }
 
-fn figures(scores: &[f64], threshold: f64) -> Figures {
+fn figures(told: &ScoreOrigin, one: &Scored, class: usize) -> Figures {
+    let scores = &one.scores[class];
     let count = scores.len() as f64;
     let some = |value: f64| (!scores.is_empty()).then_some(value);
+    let of_patch = |patch: usize| one.scores.iter().map(|of_class| of_class[patch]).collect::<Vec<f64>>();
+    let is_over = |patch: &usize| told.decision.predicts(&of_patch(*patch), class, threshold(told, class));
     Figures {
         highest: some(scores.iter().copied().fold(0.0, f64::max)),
         mean: some(scores.iter().sum::<f64>() / count),
-        over: some(scores.iter().filter(|&&score| score >= threshold).count() as f64 / count),
+        over: some((0..scores.len()).filter(is_over).count() as f64 / count),
     }
 }
 
@@ -144,11 +150,12 @@ fn words(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
     let at = match told.tuned {
         Some((stage, thresholds)) => {
             let each = told.classes.iter().zip(thresholds).map(|(class, threshold)| format!("{class} {threshold:.3}"));
-            format!("the thresholds of `{stage}`: {}", each.collect::<Vec<_>>().join(", "))
+            format!("at or above the thresholds of `{stage}`: {}", each.collect::<Vec<_>>().join(", "))
         }
-        None => "0.5 (no tuned threshold)".to_owned(),
+        None if told.decision == DecisionRule::Highest => "in which the class has the highest score".to_owned(),
+        None => "at or above 0.5 (no tuned threshold)".to_owned(),
     };
-    let _ = write!(about, "; `over` is the fraction of patches at or above {at}");
+    let _ = write!(about, "; `over` is the fraction of patches {at}");
     let mut text = paragraph(&text, width, 2) + &paragraph(&about, width, 2) + "\n";
     if let Some(note) = &told.note {
         text = text + &paragraph(&format!("note: {note}"), width, 2) + "\n";
@@ -198,8 +205,8 @@ fn by_class(told: &ScoreOrigin, scored: &[Scored]) -> Grid {
         column("over", 0),
     ];
     let rows = scored.iter().flat_map(|one| {
-        one.scores.iter().enumerate().map(move |(class, scores)| {
-            let found = figures(scores, threshold(told, class));
+        (0..one.scores.len()).map(move |class| {
+            let found = figures(told, one, class);
             let count = |count: u64| if class == 0 { Cell::Int(count as i64) } else { Cell::Text(String::new()) };
             let name = if class == 0 { one.name.clone() } else { String::new() };
             let (patches, black, class) = (count(one.patches), count(one.black), told.classes[class].clone());
@@ -218,8 +225,8 @@ fn by_photograph(told: &ScoreOrigin, scored: &[Scored]) -> Grid {
     }
     let row = |one: &Scored| {
         let mut cells = vec![Cell::Text(one.name.clone()), Cell::Int(one.patches as i64), Cell::Int(one.black as i64)];
-        for (class, scores) in one.scores.iter().enumerate() {
-            let found = figures(scores, threshold(told, class));
+        for class in 0..one.scores.len() {
+            let found = figures(told, one, class);
             cells.extend([real(found.highest), real(found.mean), real(found.over)]);
         }
         cells
@@ -230,8 +237,8 @@ fn by_photograph(told: &ScoreOrigin, scored: &[Scored]) -> Grid {
 
 fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
     let photograph = |one: &Scored| {
-        let classes = told.classes.iter().zip(&one.scores).enumerate().map(|(class, (name, scores))| {
-            let found = figures(scores, threshold(told, class));
+        let classes = told.classes.iter().enumerate().map(|(class, name)| {
+            let found = figures(told, one, class);
             json!({ "class": name, "highest": found.highest, "mean": found.mean, "over": found.over })
         });
         json!({

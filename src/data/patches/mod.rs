@@ -141,6 +141,12 @@ pub struct PatchRow {
 }
 
 impl PatchRow {
+    /// Whether the lesion of a class is known to be in the photograph, but not where: it is present, and no mask shows it.
+    #[must_use]
+    pub fn is_placeless(&self, class: usize) -> bool {
+        self.labels[class] == Label::Present && self.mask_pixels.get(class) == Some(&0)
+    }
+
     /// Health of the patch over all classes.
     #[must_use]
     pub fn health(&self) -> Health {

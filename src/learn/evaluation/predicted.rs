@@ -13,7 +13,7 @@ pub struct ClassPredictions {
     pub sum: f64,
     /// Maximum score.
     pub highest: f64,
-    /// Patches whose score is at least the threshold.
+    /// Patches whose score is at least the threshold, or the highest if a patch has exactly one class.
     pub over: u64,
     /// Patches whose label is known.
     pub known: u64,
@@ -40,11 +40,11 @@ impl ClassPredictions {
         (self.known > 0).then(|| self.positives as f64 / self.known as f64)
     }
 
-    fn add(&mut self, score: f64, threshold: f64, label: Option<bool>) {
+    fn add(&mut self, score: f64, is_over: bool, label: Option<bool>) {
         self.patches += 1;
         self.sum += score;
         self.highest = self.highest.max(score);
-        self.over += u64::from(score >= threshold);
+        self.over += u64::from(is_over);
         self.known += u64::from(label.is_some());
         self.positives += u64::from(label == Some(true));
     }
@@ -67,7 +67,8 @@ pub fn of_classes(judged: &ScoredSet<'_>, thresholds: &[f64]) -> Vec<ClassPredic
     let mut classes = vec![ClassPredictions::default(); thresholds.len()];
     for (scores, labels) in judged.scored.iter() {
         for (class, found) in classes.iter_mut().enumerate() {
-            found.add(scores[class], thresholds[class], known(labels[class]));
+            let over = judged.scored.decision().predicts(scores, class, thresholds[class]);
+            found.add(scores[class], over, known(labels[class]));
         }
     }
     classes
@@ -82,7 +83,8 @@ pub fn of_photographs(judged: &ScoredSet<'_>, thresholds: &[f64]) -> Vec<Photogr
         let mut classes = vec![ClassPredictions::default(); thresholds.len()];
         for (scores, labels) in rows.by_ref().take(part.rows.len()) {
             for (class, found) in classes.iter_mut().enumerate() {
-                found.add(scores[class], thresholds[class], known(labels[class]));
+                let over = judged.scored.decision().predicts(scores, class, thresholds[class]);
+                found.add(scores[class], over, known(labels[class]));
             }
         }
         PhotographPredictions { photograph: part.photograph.clone(), patient: part.patient.clone(), classes }

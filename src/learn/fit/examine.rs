@@ -23,6 +23,12 @@ pub fn comparable(data: &PatchSet, valid: &PatchSet) -> Result<(), StageError> {
         );
         return Err(StageError::input("other-classes", text).field("valid"));
     }
+    if data.info.labels != valid.info.labels {
+        let text =
+            "patches of one of training and validation set have exactly one class each, those of the other do not";
+        let hint = "use parts of one data set, or sources with the same `class` and `ordered`";
+        return Err(StageError::input("other-classes", text).hint(hint).field("valid"));
+    }
     for (set, field, what) in [(data, "data", "training"), (valid, "valid", "validation")] {
         if set.is_empty() {
             return Err(StageError::input("empty-set", format!("there are no {what} patches")).field(field));
