@@ -81,8 +81,12 @@ fn apart(classes: &[&str]) -> Result<(), (String, StageError)> {
 }
 
 fn refused(class: &str, why: &str) -> StageError {
-    StageError::input("class-name", format!("invalid class name `{class}`: {why}"))
-        .hint("use letters, digits, `-` and `_`, as in `MA` or `soft_exudates`")
+    let hint = if why.contains("reserved") {
+        "choose another name, such as `none` for photographs without a lesion"
+    } else {
+        "use letters, digits, `-` and `_`, as in `MA` or `soft_exudates`"
+    };
+    StageError::input("class-name", format!("invalid class name `{class}`: {why}")).hint(hint)
 }
 
 #[cfg(test)]

@@ -45,9 +45,14 @@ pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
 /// Separator of a table: that of `,`, `;` and tab that its first line has most of; `,` if it has none.
 #[must_use]
 pub fn separator(text: &str) -> char {
-    let head = text.split(['\n', '\r']).next().unwrap_or_default();
+    let head = text.trim_start_matches('\u{feff}').split(['\n', '\r']).find(|line| !line.trim().is_empty());
+    let head = head.unwrap_or_default();
+    if let Some(separator) = head.trim().strip_prefix("sep=").and_then(|rest| rest.chars().next()) {
+        return separator;
+    }
+    let unquoted: String = head.split('"').step_by(2).collect();
     // The first of equals is the last one that `max_by_key` sees.
-    ['\t', ';', ','].into_iter().max_by_key(|separator| head.matches(*separator).count()).unwrap_or(',')
+    ['\t', ';', ','].into_iter().max_by_key(|separator| unquoted.matches(*separator).count()).unwrap_or(',')
 }
 
 /// As [`records`], for cells separated by `separator`.
@@ -126,9 +131,15 @@ mod tests {
 
     #[test]
     fn the_separator_is_the_one_that_the_first_line_has_most_of() {
-        for (text, expected) in
-            [("a,b;c,d\n1;2;3", ','), ("a;b\n1,5;2", ';'), ("a\tb,c\td", '\t'), ("a", ','), ("", ',')]
-        {
+        for (text, expected) in [
+            ("a,b;c,d\n1;2;3", ','),
+            ("\n\"a;b;c\",d", ','),
+            ("sep=;\na,b,c", ';'),
+            ("a;b\n1,5;2", ';'),
+            ("a\tb,c\td", '\t'),
+            ("a", ','),
+            ("", ','),
+        ] {
             assert_eq!(separator(text), expected, "{text}");
         }
         let cells = records_separated("a;\"b;c\"\n1,5;2", ';').expect("a table");

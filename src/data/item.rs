@@ -290,11 +290,15 @@ impl<'a> OpenPhotograph<'a> {
         if is_shared() {
             note(ImageIssueKind::SharedMask);
         }
-        if mask.bits().count() * 2 > (width * height) as u64 {
+        // Tissue may well fill a picture.
+        let is_of_several = self.facts.mask_values.get(k).is_some_and(Option::is_some);
+        if !is_of_several && mask.bits().count() * 2 > (width * height) as u64 {
             note(ImageIssueKind::CoversMost);
         }
         let (own, other) = (mask.turned(), self.turned());
-        if own != other && (width == height || own.swaps() == other.swaps()) {
+        // Shapes are drawn in the photograph as it is shown.
+        let is_drawn = self.tree.get(&format!("mask.{}.{DRAWN}", self.classes[k])).is_some();
+        if !is_drawn && own != other && (width == height || own.swaps() == other.swaps()) {
             note(ImageIssueKind::Turned);
         }
         Ok(())

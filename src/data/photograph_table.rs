@@ -82,13 +82,15 @@ impl PhotographFact {
 
 /// Name of each photograph and the text of its cell; [`None`] if the cell is empty.
 fn cells(name: &str, bytes: &[u8], column: &str) -> Result<Vec<(String, Option<String>)>, String> {
-    let table = TextTable::read(name, bytes, &|name| name == PHOTOGRAPH || name == column);
+    // Always commas: a table that was read before is read alike.
+    let table = TextTable::read(name, bytes, Some(','), &|name| name == PHOTOGRAPH || name == column);
     let table = table.map_err(|mistakes| mistakes.into_iter().next().unwrap_or_default())?;
     let [photograph, wanted] = [table.column(PHOTOGRAPH)?, table.column(column)?];
     let named = |row: &TextRow| {
-        let name = row.cells[photograph].clone();
-        let name = name.ok_or_else(|| format!("{} has no name in column `{PHOTOGRAPH}`", table.place(row)))?;
-        Ok((name, row.cells[wanted].clone()))
+        let name = row.cells[photograph].clone().or_else(|| table.is_csv().then(String::new));
+        let name = name.ok_or_else(|| format!("column `{PHOTOGRAPH}` has a null"))?;
+        let cell = if table.is_csv() { row.cell(wanted).map(str::to_owned) } else { row.cells[wanted].clone() };
+        Ok((name, cell))
     };
     table.rows.iter().map(named).collect()
 }
@@ -143,7 +145,7 @@ mod tests {
         refused("photograph,Camera\na,1\n", "column `camera` is missing (did you mean `Camera`?)");
         refused("name,camera\na,1\n", "column `photograph` is missing");
         refused("photograph,camera\na,1\na,2\n", "photograph `a` occurs twice");
-        refused("photograph,camera\na\n", "line 2 has 1 cells");
+        refused("photograph,camera\na\n", "line 2 has 1 cell,");
         refused("photograph,camera\na,1\nb,inf\n", "`camera` of photograph `b` is `inf`, not a finite number");
     }
 }

@@ -1,7 +1,8 @@
 //! A user's table, CSV or Parquet, with every cell as text and the place of each row. Knows nothing of what the columns mean.
 
-use super::csv::{records_separated, separator};
+use super::csv::{self, records_separated};
 use super::table::{Column, Columns, TableError};
+use crate::base::figure::counted;
 use crate::lang::near::near;
 
 /// Cells that mean a missing value, in lower case: as pandas, R and spreadsheets write it.
@@ -28,37 +29,64 @@ pub struct TextTable {
 pub struct TextRow {
     /// Line on which it begins in CSV, number of the row in Parquet, from 1.
     pub number: usize,
-    /// Cells without surrounding blanks; [`None`] if empty.
+    /// Cells as they are; [`None`] if empty.
     pub cells: Vec<Option<String>>,
 }
 
+impl TextRow {
+    /// A cell without surrounding blanks; [`None`] if nothing is left.
+    #[must_use]
+    pub fn cell(&self, column: usize) -> Option<&str> {
+        self.cells[column].as_deref().map(str::trim).filter(|cell| !cell.is_empty())
+    }
+}
+
 impl TextTable {
-    /// Reads a table; the extension of `name` distinguishes Parquet from CSV, which may be separated by `,`, `;` or tabs. Of Parquet, only
-    /// the columns that are `wanted` are read; the others may be of any type.
+    /// Reads a table; the extension of `name` distinguishes Parquet from CSV, whose cells are separated by `separator`, or, without one, by
+    /// `,`, `;` or tabs. Of Parquet, only the columns that are `wanted` are read; the others may be of any type.
     ///
     /// # Errors
     /// Every problem with the table, each with its line.
-    pub fn read(name: &str, bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Self, Vec<String>> {
+    pub fn read(
+        name: &str,
+        bytes: &[u8],
+        separator: Option<char>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, Vec<String>> {
         let is_csv = name.rsplit_once('.').is_none_or(|(_, ending)| !ending.eq_ignore_ascii_case("parquet"));
-        if is_csv { Self::from_csv(bytes) } else { Self::from_parquet(bytes, wanted).map_err(|text| vec![text]) }
+        if is_csv {
+            Self::from_csv(bytes, separator)
+        } else {
+            Self::from_parquet(bytes, wanted).map_err(|text| vec![text])
+        }
     }
 
-    fn from_csv(bytes: &[u8]) -> Result<Self, Vec<String>> {
+    /// Whether it is CSV, in which an empty cell is a text.
+    #[must_use]
+    pub fn is_csv(&self) -> bool {
+        self.unit == "line"
+    }
+
+    fn from_csv(bytes: &[u8], separator: Option<char>) -> Result<Self, Vec<String>> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             vec![format!("it is not UTF-8 (line {line}); save it as \"CSV UTF-8\"")]
         })?;
-        let mut records = records_separated(text, separator(text)).map_err(|text| vec![text])?.into_iter();
+        let separator = separator.unwrap_or_else(|| csv::separator(text));
+        let mut records = records_separated(text, separator).map_err(|text| vec![text])?.into_iter().peekable();
+        // Excel reads the separator from such a line.
+        records.next_if(|record| record.line == 1 && record.cells.concat().trim().starts_with("sep="));
         let heads = records.next().ok_or_else(|| vec!["it is empty".to_owned()])?.cells;
         let heads: Vec<String> = heads.iter().map(|head| head.trim().to_owned()).collect();
         let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
         for record in records {
             let (here, there) = (record.cells.len(), heads.len());
             if here != there {
-                mistakes.push(format!("line {} has {here} cells, the header {there}", record.line));
+                let here = counted(here as u64, "cell", "cells");
+                mistakes.push(format!("line {} has {here}, the header {there}", record.line));
                 continue;
             }
-            let cell = |cell: String| Some(cell.trim().to_owned()).filter(|cell| !cell.is_empty());
+            let cell = |cell: String| Some(cell).filter(|cell| !cell.is_empty());
             rows.push(TextRow { number: record.line, cells: record.cells.into_iter().map(cell).collect() });
         }
         if mistakes.is_empty() { Ok(Self { heads, rows, unit: "line" }) } else { Err(mistakes) }
@@ -74,7 +102,7 @@ impl TextTable {
         for (name, column) in &table.0 {
             let cells = texts(column).ok_or_else(|| format!("column `{name}` is neither numbers nor text"))?;
             for (row, cell) in rows.iter_mut().zip(cells) {
-                row.cells.push(cell.map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()));
+                row.cells.push(cell);
             }
             heads.push(name.clone());
         }
@@ -117,7 +145,8 @@ fn texts(column: &Column) -> Option<Vec<Option<String>>> {
     let known = |value: &Option<f64>| value.filter(|value| !value.is_nan());
     Some(match column {
         Column::Int(values) => each(values),
-        Column::Count(values) => each(values),
+        // Signed numbers of 32 bits are read as counts as well.
+        Column::Count(values) => each(&values.iter().map(|value| value.map(u32::cast_signed)).collect::<Vec<_>>()),
         Column::Real(values) => each(&values.iter().map(known).collect::<Vec<_>>()),
         Column::Single(values) => each(&values.iter().map(|value| known(&value.map(f64::from))).collect::<Vec<_>>()),
         Column::Bool(values) => each(values),
@@ -132,18 +161,19 @@ mod tests {
 
     #[test]
     fn all_rows_of_another_length_are_reported() {
-        let mistakes = TextTable::read("a.csv", b"a,b\n1\n1,2\n1,2,3\n", &|_| true).expect_err("two short rows");
-        assert_eq!(mistakes, ["line 2 has 1 cells, the header 2", "line 4 has 3 cells, the header 2"]);
-        let latin = TextTable::read("a.csv", b"a,b\n1,2\nJos\xe9,2\n", &|_| true).expect_err("Latin-1");
+        let mistakes = TextTable::read("a.csv", b"a,b\n1\n1,2\n1,2,3\n", None, &|_| true).expect_err("two short rows");
+        assert_eq!(mistakes, ["line 2 has 1 cell, the header 2", "line 4 has 3 cells, the header 2"]);
+        let latin = TextTable::read("a.csv", b"a,b\n1,2\nJos\xe9,2\n", None, &|_| true).expect_err("Latin-1");
         assert!(latin[0].contains("line 3"), "{latin:?}");
     }
 
     #[test]
     fn columns_are_found_in_tables_of_european_spreadsheets() {
-        let table = TextTable::read("a.csv", "\u{feff}path; MA \nx.png;1\n".as_bytes(), &|_| true).expect("a table");
+        let table = TextTable::read("a.csv", "\u{feff}sep=;\npath; MA \nx.png; 1 \n".as_bytes(), None, &|_| true)
+            .expect("a table");
         let at = table.column("MA").expect("there");
-        assert_eq!(table.rows[0].cells[at].as_deref(), Some("1"));
-        assert_eq!(table.place(&table.rows[0]), "line 2");
+        assert_eq!(table.rows[0].cell(at), Some("1"));
+        assert_eq!(table.place(&table.rows[0]), "line 3");
         assert!(table.column("ma").expect_err("another case").contains("did you mean `MA`?"));
     }
 }

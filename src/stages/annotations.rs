@@ -107,8 +107,10 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let declared = file.content.declared.iter().flatten();
         declared.for_each(|label| *seen.entry(label.clone()).or_default() += 0);
     }
+    // One of several spellings is enough.
+    let spelled: BTreeSet<usize> = seen.keys().filter_map(|label| labels.class(label)).collect();
     if params.text("missing-label")? == "error"
-        && let Some((label, class)) = labels.unseen(&seen).next()
+        && let Some((label, class)) = labels.unseen(&seen).find(|(_, class)| !spelled.contains(class))
     {
         return Err(missing_label(label, classes[class], &seen));
     }

@@ -14,7 +14,7 @@ use crate::base::figure::{counted, noun};
 use crate::base::regular;
 use crate::data::patients;
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, gather};
+use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::data::text_table::TextTable;
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -43,7 +43,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let read = |path: &Path| regular::read(path).map_err(|error| unreadable(path, &error));
     let columns = spec.columns();
     let wanted = |name: &str| columns.iter().any(|(column, _)| *column == name);
-    let table = TextTable::read(shown, &read(&path)?, &wanted).map_err(|found| mistakes(shown, &found))?;
+    let table = TextTable::read(shown, &read(&path)?, None, &wanted).map_err(|found| mistakes(shown, &found, None))?;
     let exclude = match params.get("exclude") {
         Value::Path(list) => {
             let list = files.resolve(list);
@@ -53,14 +53,15 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         _ => Vec::new(),
     };
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
-    let mut rows = rows::read(&table, &spec, mask_from, &exclude).map_err(|found| mistakes(shown, &found))?;
+    let mut rows = rows::read(&table, &spec, mask_from, &exclude).map_err(|found| mistakes(shown, &found, None))?;
     let root = match params.get("root") {
         Value::Path(root) => files.resolve(root),
         _ => path.parent().unwrap_or(Path::new("")).to_owned(),
     };
     rows.mistakes.extend(missing_files(&rows, &root));
     if !rows.mistakes.is_empty() {
-        return Err(mistakes(shown, &rows.mistakes));
+        let hint = "correct them in the table, or leave photographs out by `exclude`";
+        return Err(mistakes(shown, &rows.mistakes, Some(hint)));
     }
     if rows.photographs.is_empty() {
         let text = format!("`{shown}` lists no photographs");
@@ -74,12 +75,12 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     for (photograph, patient) in rows.photographs.iter_mut().zip(named) {
         photograph.facts.patient = patient;
     }
+    let left_out = rows.left_out;
     let mut found = rows.photographs;
     found.sort_by(|one, other| one.name.cmp(&other.name));
     let classes: Vec<&str> = spec.classes.iter().map(|class| class.name).collect();
     warnings.extend(unlabelled(&found));
     let mut outcome = gather(&found, &classes, files, &root, warnings)?;
-    let left_out = rows.excluded.iter().filter(|found| **found).count();
     describe(&mut outcome, &found, &classes, spec.labels, left_out);
     Ok(outcome)
 }
@@ -89,7 +90,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> StageError {
 }
 
 /// One error with all mistakes of the table.
-fn mistakes(table: &str, found: &[String]) -> StageError {
+fn mistakes(table: &str, found: &[String], hint: Option<&str>) -> StageError {
     let count = counted(found.len() as u64, "mistake", "mistakes");
     let mut text = format!("{count} in `{table}`");
     for mistake in found.iter().take(SHOWN) {
@@ -98,9 +99,8 @@ fn mistakes(table: &str, found: &[String]) -> StageError {
     if found.len() > SHOWN {
         text = format!("{text}\n    and {} more", found.len() - SHOWN);
     }
-    StageError::input("manifest", text)
-        .hint("correct them in the table, or leave photographs out by `exclude`")
-        .field("table")
+    let error = StageError::input("manifest", text).field("table");
+    if let Some(hint) = hint { error.hint(hint) } else { error }
 }
 
 /// Files of the table that do not exist, with their places.
@@ -111,8 +111,10 @@ fn missing_files(rows: &ManifestRows, root: &Path) -> Vec<String> {
         let mut files: Vec<&String> = photograph.masks.values().collect();
         files.dedup();
         for file in std::iter::once(&photograph.file).chain(files) {
-            if !is_there(file) {
-                found.push(format!("{place}: `{}` does not exist{}", root.join(file).display(), meant(root, file)));
+            if is_picture(file) && !is_there(file) {
+                // Each looks through a folder, and the others are only counted.
+                let meant = if found.len() < SHOWN { meant(root, file) } else { String::new() };
+                found.push(format!("{place}: `{}` does not exist{meant}", root.join(file).display()));
             }
         }
     }

@@ -41,6 +41,10 @@ pub(super) fn read(text: &str, rule: &ReadingRule<'_>, mistakes: &mut Annotation
     }
     for (at, annotation) in annotations.iter().enumerate() {
         let place = placed("annotations", at, annotation);
+        if annotation.get("score").is_some() {
+            mistakes.add(&place, "has a `score`: it is a prediction, not a label");
+            continue;
+        }
         let reference = |member: &str| annotation.get(member).and_then(JsonNode::id);
         let Some(label) = reference("category_id").and_then(|id| categories.get(&id)) else {
             let id = reference("category_id").unwrap_or_default();

@@ -12,6 +12,9 @@ use crate::data::png_header;
 use crate::data::tiff::{self, MOST_PIXELS, Photometric, TiffFile, TiffImage};
 use crate::stage::StageError;
 
+/// Upper bound of the compression ratio.
+const RATIO: usize = 4096;
+
 /// Value of a class in a mask of several classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,10 +74,19 @@ impl LabelPixel {
         Self { number: equal.then_some(samples[0]), colour }
     }
 
-    fn is(&self, value: MaskValue) -> bool {
+    /// Whether it has a value.
+    ///
+    /// # Errors
+    /// If a number is looked for among colours.
+    fn is(&self, value: MaskValue) -> Result<bool, String> {
         match value {
-            MaskValue::Number(number) => self.number == Some(number),
-            MaskValue::Colour(colour) => self.colour == colour,
+            MaskValue::Number(number) => match self.number {
+                Some(own) => Ok(own == number),
+                None => Err(format!(
+                    "its pixels have colours, but the value of the class is `{number}`; give the class a colour"
+                )),
+            },
+            MaskValue::Colour(colour) => Ok(self.colour == colour),
         }
     }
 }
@@ -85,6 +97,16 @@ impl LabelPixel {
 /// A short description of what is wrong with the file.
 pub(super) fn read(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
     if tiff::begins(bytes) { of_tiff(bytes, value) } else { of_png(bytes, value) }
+}
+
+/// Refuses a number that a sample of so many bits cannot hold.
+fn possible(value: MaskValue, bits: u32) -> Result<(), String> {
+    match value {
+        MaskValue::Number(number) if u32::from(number) >> bits > 0 => {
+            Err(format!("it has {bits} bits per sample, which cannot hold the value `{number}` of the class"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
@@ -106,9 +128,11 @@ fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
     decoder.set_transformations(::png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(wrong)?;
     let too_short = || "its pixels end too early: the file is truncated or damaged".to_owned();
-    let mut pixels = vec![0; reader.output_buffer_size().ok_or_else(too_short)?];
+    let length = reader.output_buffer_size().filter(|length| *length <= bytes.len().saturating_mul(RATIO));
+    let mut pixels = vec![0; length.ok_or_else(too_short)?];
     let frame = reader.next_frame(&mut pixels).map_err(wrong)?;
     let (samples, bits) = (frame.color_type.samples(), frame.bit_depth as usize);
+    possible(value, bits as u32)?;
     let sample = |row: &[u8], at: usize| match bits {
         16 => u16::from_be_bytes([row[2 * at], row[2 * at + 1]]),
         8 => u16::from(row[at]),
@@ -133,7 +157,7 @@ fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
                 };
                 (pixel, matches!(samples, 2 | 4) && sample(row, first + samples - 1) == 0)
             };
-            if !is_clear && pixel.is(value) {
+            if !is_clear && pixel.is(value)? {
                 mask.set(x, y);
             }
         }
@@ -146,6 +170,7 @@ fn of_tiff(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
     file.one_page()?;
     let image = TiffImage::describe(&file)?;
     let (channels, bits) = (image.channels(), u32::from(image.most).count_ones());
+    possible(value, bits)?;
     let mut mask = Bitmap::new(image.width, image.height);
     image.rows(&file, |row, left, y| {
         for x in 0..image.block_width.min(image.width - left) {
@@ -163,7 +188,7 @@ fn of_tiff(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
                 _ if channels == 3 => LabelPixel::of_samples([samples[0], samples[1], samples[2]], bits),
                 _ => LabelPixel::grey(samples[0], bits),
             };
-            if !(image.alpha && samples[channels] == 0) && pixel.is(value) {
+            if !(image.alpha && samples[channels] == 0) && pixel.is(value)? {
                 mask.set(left + x, y);
             }
         }
@@ -199,7 +224,10 @@ mod tests {
         assert!(found(&grey, "3").is_empty());
         let colour = png(&[255, 0, 0, 0, 255, 0, 7, 7, 7, 255, 0, 0], 2, 2, PixelFormat::Rgb);
         assert_eq!(found(&colour, "#ff0000"), [(0, 0), (1, 1)]);
-        assert_eq!(found(&colour, "7"), [(0, 1)], "grey as equal channels");
+        let equal = png(&[1, 1, 1, 0, 0, 0, 7, 7, 7, 1, 1, 1], 2, 2, PixelFormat::Rgb);
+        assert_eq!(found(&equal, "7"), [(0, 1)], "grey as equal channels");
+        assert!(read(&colour, MaskValue::Number(7)).is_err(), "an index among colours");
+        assert!(read(&grey, MaskValue::Number(300)).is_err(), "more than 8 bits");
         let deep: Vec<u8> = [0_u16, 300, 300, 1].iter().flat_map(|value| value.to_ne_bytes()).collect();
         assert_eq!(found(&png(&deep, 2, 2, PixelFormat::Grey16), "300"), [(1, 0), (0, 1)]);
         assert!(read(b"\xff\xd8\xff", MaskValue::Number(1)).is_err(), "JPEG blurs values");

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::settings::{ManifestSpec, by_cell};
 use crate::data::name_normalisation::normalised;
 use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, clash, is_picture, is_reserved, stem};
+use crate::data::source_tree::{SourcePhotograph, clash, extension, is_picture, is_reserved, stem};
 use crate::data::text_table::{TextRow, TextTable, is_missing};
 use crate::lang::near::one_of;
 
@@ -20,6 +20,8 @@ pub(super) struct ManifestRows {
     pub(super) mistakes: Vec<String>,
     /// Numbers of the entries of the exclusion list that were found.
     pub(super) excluded: Vec<bool>,
+    /// Photographs that it leaves out.
+    pub(super) left_out: usize,
 }
 
 /// Columns by their numbers in the table.
@@ -50,12 +52,15 @@ pub(super) fn read(
         places: Vec::new(),
         mistakes: Vec::new(),
         excluded: vec![false; exclude.len()],
+        left_out: 0,
     };
-    let excluded_by: HashMap<String, usize> =
-        exclude.iter().enumerate().map(|(at, name)| (normalised(name), at)).collect();
+    let mut excluded_by: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, name) in exclude.iter().enumerate() {
+        excluded_by.entry(normalised(name)).or_default().push(at);
+    }
     let mut paths: HashMap<String, &TextRow> = HashMap::new();
     for row in &table.rows {
-        let cell = |column: usize| row.cells[column].as_deref();
+        let cell = |column: usize| row.cell(column);
         let place = table.place(row);
         let Some(path) = cell(columns.path) else {
             found.mistakes.push(format!("{place}, column `{}`: no path", spec.path));
@@ -64,12 +69,18 @@ pub(super) fn read(
         let file = spec.photographs.path(path);
         let name = columns.name.and_then(cell);
         let known_as = [Some(path), Some(file.as_str()), Some(stem(&file)), name];
-        let hits: Vec<usize> =
-            known_as.into_iter().flatten().filter_map(|name| excluded_by.get(&normalised(name)).copied()).collect();
+        let hits: Vec<usize> = known_as
+            .into_iter()
+            .flatten()
+            .filter_map(|name| excluded_by.get(&normalised(name)))
+            .flatten()
+            .copied()
+            .collect();
         if !hits.is_empty() {
             for at in hits {
                 found.excluded[at] = true;
             }
+            found.left_out += 1;
             continue;
         }
         if let Some(other) = paths.insert(normalised(&file), row) {
@@ -124,17 +135,23 @@ struct RowReader<'a> {
 
 impl<'a> RowReader<'a> {
     fn cell(&self, column: Option<usize>) -> Option<&'a str> {
-        self.row.cells[column?].as_deref()
+        self.row.cell(column?)
     }
 
     fn photograph(&mut self, file: String, mask_from: u8) -> SourcePhotograph {
         if !is_picture(&file) {
             let column = self.spec.path;
-            self.mistakes.push(format!("column `{column}`: `{file}` is not a JPEG, PNG or TIFF"));
+            let hint = if extension(&file).is_empty() {
+                "; if it is a name, write e.g. `photographs \"images/*.png\"`"
+            } else {
+                ""
+            };
+            self.mistakes.push(format!("column `{column}`: `{file}` is not a JPEG, PNG or TIFF{hint}"));
         }
         let masks = self.masks();
         let without_mask = self.without_mask(&masks);
-        let patient = self.cell(self.columns.patient).filter(|cell| !is_missing(cell)).map(str::to_owned);
+        let patient =
+            self.cell(self.columns.patient).filter(|cell| !is_missing(cell)).map(|cell| whole(cell).to_owned());
         let name = self.cell(self.columns.name).unwrap_or_else(|| stem(&file)).to_owned();
         let mask_values: Vec<_> = self.spec.classes.iter().map(|class| class.value).collect();
         SourcePhotograph {
@@ -187,7 +204,8 @@ impl<'a> RowReader<'a> {
                 let column = class.label.unwrap_or_default();
                 self.mistakes.push(format!("column `{column}`: `{cell}` is not a label; write 1, 0 or leave it empty"));
             }
-            let told = label.and_then(|(_, label)| label).filter(|label| *label != WithoutMask::Unknown);
+            // A cell that says unknown decides as well; an empty one does not.
+            let told = label.and_then(|(_, label)| label);
             let has_column = class.mask.is_some() || class.value.is_some();
             let meaning = match told {
                 Some(told) => told,
@@ -210,10 +228,11 @@ impl<'a> RowReader<'a> {
         let Some(cell) = self.cell(self.columns.class) else { return unknown() };
         let is = |wanted: Option<&str>| wanted.is_some_and(|wanted| by_cell(wanted, cell).is_eq());
         if !classes.iter().any(|class| is(class.cell)) {
-            if !is_missing(cell) {
+            if label(cell) != Some(WithoutMask::Unknown) {
                 let known = one_of(classes.iter().filter_map(|class| class.cell).take(12));
                 let column = self.spec.class.unwrap_or_default();
-                self.mistakes.push(format!("column `{column}`: `{cell}` is not the cell of a class, which is {known}"));
+                self.mistakes
+                    .push(format!("column `{column}`: `{cell}` is not among `class-values`, which has {known}"));
             }
             return unknown();
         }
@@ -243,14 +262,20 @@ impl<'a> RowReader<'a> {
     }
 }
 
+/// A patient's number without the decimals that programs add to a column with empty cells: `100.0` is `100`.
+fn whole(cell: &str) -> &str {
+    let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    cell.strip_suffix(".0").filter(digits).unwrap_or(cell)
+}
+
 /// Label of a cell; [`None`] if it is not one.
 fn label(cell: &str) -> Option<WithoutMask> {
     let lower = cell.to_ascii_lowercase();
     Some(match lower.as_str() {
-        "1" | "1.0" | "yes" | "y" | "true" | "t" | "present" | "positive" | "pos" | "+" => WithoutMask::Present,
-        "0" | "0.0" | "no" | "n" | "false" | "f" | "absent" | "negative" | "neg" | "-" => WithoutMask::Absent,
+        "1" | "1.0" | "yes" | "y" | "true" | "t" | "present" | "positive" | "pos" => WithoutMask::Present,
+        "0" | "0.0" | "no" | "n" | "false" | "f" | "absent" | "negative" | "neg" => WithoutMask::Absent,
         // -1 is CheXpert's uncertain.
-        "unknown" | "uncertain" | "?" | "-1" | "-1.0" => WithoutMask::Unknown,
+        "unknown" | "uncertain" | "?" | "-" | "-1" | "-1.0" => WithoutMask::Unknown,
         _ if is_missing(cell) => WithoutMask::Unknown,
         _ => return None,
     })
@@ -286,6 +311,10 @@ fn name_photographs(found: &mut ManifestRows, given: bool) {
     }
     for (photograph, place) in found.photographs.iter().zip(&found.places) {
         let name = &photograph.name;
+        // Its file is missing, which says more.
+        if !given && photograph.file.contains('\\') {
+            continue;
+        }
         if name.is_empty()
             || name.len() > 200
             || name.contains(['/', '\\'])
@@ -299,7 +328,7 @@ fn name_photographs(found: &mut ManifestRows, given: bool) {
     if let Some((one, other)) = clash(&names_of(found)) {
         let [first, second] = [one, other].map(|at| &found.places[at]);
         let name = &found.photographs[other].name;
-        found.mistakes.push(format!("{second}: the photograph is called `{name}`, as that of {first}"));
+        found.mistakes.push(format!("{second}: `{name}` is also the name of the photograph on {first}"));
     }
 }
 

@@ -150,6 +150,13 @@ fn together(params: &Params, class: bool, mask: bool) -> Result<(), StageError> 
     if !class && params.flag("ordered")? {
         return wrong("`ordered` is a parameter of `class`", "remove `ordered`, or add `class`", "ordered");
     }
+    let is_number =
+        |value: &Value| matches!(value, Value::Text(text) if text.trim().parse::<f64>().is_ok_and(f64::is_finite));
+    let other = params.map("class-values").into_iter().flatten().find(|(_, value)| !is_number(value));
+    if let Some((name, _)) = other.filter(|_| params.flag("ordered").unwrap_or(false)) {
+        let hint = "grades are in the order of their cells: write numbers in the table, as in `class-values none \"0\" mild \"1\"`";
+        return wrong("`ordered` needs a number as the cell of each class", hint, &format!("class-values.{name}"));
+    }
     if given("sides") && matches!(params.get("split"), Value::None) {
         return wrong("`sides` needs the column of the split", "write e.g. `split \"fold\"`", "sides");
     }
@@ -196,9 +203,11 @@ fn classes(params: &Params) -> Result<Vec<ClassColumns<'_>>, StageError> {
         let hint = "name the columns with labels: `labels MA \"ma\"`, `masks`, `class`; or the classes of a classifier: `unknown MA HE EX SE`";
         return Err(StageError::input("no-classes", "`manifest` has no class").hint(hint));
     }
-    classes.sort_by(|one, other| {
-        let cells = one.cell.zip(other.cell).map(|(one, other)| by_cell(one, other));
-        cells.unwrap_or_else(|| class_names::order(one.name).cmp(&class_names::order(other.name)))
+    // Those with a cell come first, so that the order is the same whatever else there is.
+    classes.sort_by(|one, other| match (one.cell, other.cell) {
+        (Some(one), Some(other)) => by_cell(one, other),
+        (None, None) => class_names::order(one.name).cmp(&class_names::order(other.name)),
+        (one, other) => other.is_some().cmp(&one.is_some()),
     });
     if let Some(pair) = classes
         .windows(2)

@@ -255,14 +255,15 @@ fn boxes_and_polygons_of_yolo_are_fractions_of_the_photograph() {
     lab.write("labels/c.txt", b"");
     lab.write("data.yaml", b"path: ../x\nnames:\n  0: microaneurysm\n  1: hemorrhage\n");
     let params = [("format.files", "labels/*.txt"), ("format.names", "data.yaml")];
-    let classes = [("MA", "microaneurysm"), ("HE", "hemorrhage|haemorrhage")];
+    let classes = [("MA", "microaneurysm"), ("HE", "haemorrhage")];
     let (code, text, hint) = refused(annotations(&lab, "yolo", &classes, &params));
     assert_eq!(
         (code.as_str(), text.as_str()),
         ("missing-label", "label `haemorrhage` of class `HE` occurs in no annotation file")
     );
     assert!(hint.contains("did you mean `hemorrhage`?"), "{hint}");
-    let outcome = annotations(&lab, "yolo", &[("MA", "microaneurysm"), ("HE", "hemorrhage")], &params).unwrap();
+    let classes = [("MA", "microaneurysm"), ("HE", "hemorrhage|haemorrhage")];
+    let outcome = annotations(&lab, "yolo", &classes, &params).expect("one of two spellings is enough");
     let [ma, he] = [0, 1].map(|k| masks(&lab, &outcome, k));
     assert_eq!(pixels(ma[0].1.as_ref()), [(3, 2), (4, 2), (3, 3), (4, 3)]);
     assert_eq!(pixels(he[0].1.as_ref()), [(10, 5), (11, 5)]);
