@@ -88,10 +88,15 @@ fn cut_into(
     let digest = opened.photograph(photograph)?;
     let masks =
         (0..opened.classes.len()).map(|k| opened.annotation(k, photograph)).collect::<Result<Vec<_>, StageError>>()?;
-    // Of a part of a photograph with one class, it is not known which class it shows, nor which it does not.
     let is_cut = rule.grid.size < photograph.width.max(photograph.height);
-    let masks = if is_cut && !opened.facts.labels.is_multi_label() && rule.image_labels == ImageLabels::Covering {
-        masks.iter().map(|_| Annotation::Unknown).collect()
+    let masks = if is_cut && rule.image_labels == ImageLabels::Covering {
+        let of_part = |annotation| match annotation {
+            Annotation::Present => Annotation::Unknown,
+            // Of a part of a photograph with one class, it is not known which class it shows, nor which it does not.
+            _ if !opened.facts.labels.is_multi_label() => Annotation::Unknown,
+            other => other,
+        };
+        masks.into_iter().map(of_part).collect()
     } else {
         masks
     };
@@ -107,7 +112,6 @@ fn cut_into(
         min_fraction: rule.min_fraction,
         labels: opened.facts.labels,
     };
-    let whole = (photograph.width, photograph.height);
     let placed = match &rule.around {
         Some(around) => {
             let lesions = match objects.read_in(item, LESIONS)? {
@@ -145,7 +149,7 @@ fn cut_into(
             let mut left = places.iter();
             patch_pixels::strip(photograph, places, rule.grid.size, rule.margin, pixels, |counts| {
                 let place = *left.next().expect("one count for each position");
-                part.rows.push(row_of(place, part.rows.len(), rule, whole, scale, &masks, counts));
+                part.rows.push(row_of(place, part.rows.len(), rule, scale, &masks, counts));
             });
             shard.add(pixels)?;
         }
@@ -195,7 +199,6 @@ fn row_of(
     place: (usize, usize),
     index: usize,
     rule: &ExtractionSpec,
-    photograph: (usize, usize),
     scale: u32,
     masks: &[Annotation],
     counts: &PixelCounts,
@@ -204,10 +207,9 @@ fn row_of(
     let rect = Rect { left: place.0, top: place.1, right: place.0 + size, bottom: place.1 + size };
     let area = f64::from(scale).powi(2) * (size * size) as f64;
     let mask_pixels: Vec<u32> = masks.iter().map(|mask| mask.mask().map_or(0, |mask| mask.native_in(rect))).collect();
-    let covers = place == (0, 0) && size >= photograph.0.max(photograph.1);
     let label = |(mask, &pixels): (&Annotation, &u32)| match mask {
-        Annotation::Present if covers || rule.image_labels == ImageLabels::Every => Label::Present,
-        Annotation::Present | Annotation::Unknown => Label::Unknown,
+        Annotation::Present => Label::Present,
+        Annotation::Unknown => Label::Unknown,
         _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_fraction * area => Label::Present,
         _ => Label::Absent,
     };

@@ -270,7 +270,7 @@ impl<'a> OpenPhotograph<'a> {
         let is_photograph = self.photograph_entry()?.1 == entry;
         // Black masks of absent lesions are rightly the same.
         let is_shared = || {
-            if self.facts.mask_values.get(k).is_some_and(Option::is_some) {
+            if self.facts.is_common_mask(k) {
                 return false;
             }
             let mut others = self.classes.iter().enumerate().filter(|(other, _)| *other != k);
@@ -291,8 +291,7 @@ impl<'a> OpenPhotograph<'a> {
             note(ImageIssueKind::SharedMask);
         }
         // Tissue may well fill a picture.
-        let is_of_several = self.facts.mask_values.get(k).is_some_and(Option::is_some);
-        if !is_of_several && mask.bits().count() * 2 > (width * height) as u64 {
+        if !self.facts.is_common_mask(k) && mask.bits().count() * 2 > (width * height) as u64 {
             note(ImageIssueKind::CoversMost);
         }
         let (own, other) = (mask.turned(), self.turned());

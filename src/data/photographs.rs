@@ -79,6 +79,27 @@ const fn is_any_value(value: &u8) -> bool {
 }
 
 impl PhotographFacts {
+    /// Facts of a photograph as released, of an unknown patient and in no official split, with masks by the automatic threshold.
+    #[must_use]
+    pub const fn released(without_mask: Vec<WithoutMask>) -> Self {
+        Self {
+            patient: None,
+            official: None,
+            without_mask,
+            scale: 1,
+            mask_from: any_value(),
+            counted: false,
+            labels: LabelScheme::MultiLabel,
+            mask_values: Vec::new(),
+        }
+    }
+
+    /// Whether the mask file of class `k` is that of several classes.
+    #[must_use]
+    pub fn is_common_mask(&self, k: usize) -> bool {
+        self.mask_values.get(k).is_some_and(Option::is_some)
+    }
+
     /// Content of the mask file of class `k`.
     #[must_use]
     pub fn mask_content(&self, k: usize) -> MaskContent {

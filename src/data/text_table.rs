@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn negative_numbers_of_32_bits_stay_negative() {
+        let mut table = Columns::default();
+        table.push("MA", Column::Count(vec![Some((-1_i32).cast_unsigned()), Some(1), None]));
+        let bytes = table.to_parquet().expect("a table");
+        let table = TextTable::read("a.parquet", &bytes, None, &|_| true).expect("a table");
+        let cells: Vec<Option<&str>> = table.rows.iter().map(|row| row.cell(0)).collect();
+        assert_eq!(cells, [Some("-1"), Some("1"), None]);
+    }
+
+    #[test]
     fn columns_are_found_in_tables_of_european_spreadsheets() {
         let table = TextTable::read("a.csv", "\u{feff}sep=;\npath; MA \nx.png; 1 \n".as_bytes(), None, &|_| true)
             .expect("a table");

@@ -87,12 +87,11 @@ pub fn spread(all: &[Scores]) -> EvaluationSpread {
         over_all("mean within-photograph average precision", &value, &chance);
     }
     if !all.is_empty() && all.iter().all(|scores| scores.single.is_some()) {
-        let of = |s: &Scores| s.single.clone();
-        over_all("accuracy", &|s| of(s)?.accuracy, &|s| of(s)?.majority_accuracy);
-        let chance = |s: &Scores| of(s).filter(|single| single.classes > 0).map(|single| 1.0 / single.classes as f64);
-        over_all("balanced accuracy", &|s| of(s)?.balanced_accuracy, &chance);
-        if all.iter().any(|scores| scores.single.as_ref().is_some_and(|single| single.quadratic_kappa.is_some())) {
-            over_all("quadratic kappa", &|s| of(s)?.quadratic_kappa, &|_| Some(0.0));
+        over_all("accuracy", &|s| s.single.as_ref()?.accuracy, &|s| s.single.as_ref()?.majority_accuracy);
+        over_all("balanced accuracy", &|s| s.single.as_ref()?.balanced_accuracy, &|s| s.single.as_ref()?.chance());
+        let kappa = |s: &Scores| s.single.as_ref()?.quadratic_kappa;
+        if all.iter().any(|scores| kappa(scores).is_some()) {
+            over_all("quadratic kappa", &kappa, &|_| Some(0.0));
         }
     }
     over_all("mean AUROC", &|s| s.mean_auroc.value, &|_| Some(0.5));

@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
-use super::html::{code_words, plain};
+use super::html::{code_words, head, plain};
 use super::page::NOT_FOR_CLINICAL_USE;
 use crate::base::figure::counted;
 use crate::data::check::{
@@ -31,14 +31,7 @@ pub fn page(check: &DataCheck, file: &str, pictures: &FindingPictures) -> String
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content="macula";
-                title { (title) }
-                style { (PreEscaped(include_str!("style.css"))) (PreEscaped(STYLE)) }
-            }
+            (head(&title, STYLE))
             body {
                 header {
                     h1 { (title) }

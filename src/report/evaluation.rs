@@ -41,7 +41,7 @@ pub fn cards(items: &[ReportItem]) -> Markup {
             div.cards {
                 @if let Some(single) = &scores.single {
                     (card("accuracy", single.accuracy, single.accuracy_interval, "most frequent class", single.majority_accuracy))
-                    (card("balanced accuracy", single.balanced_accuracy, single.balanced_accuracy_interval, "chance", super::single::chance(single)))
+                    (card("balanced accuracy", single.balanced_accuracy, single.balanced_accuracy_interval, "chance", single.chance()))
                     @if let Some(kappa) = single.quadratic_kappa {
                         (card("quadratic kappa", Some(kappa), single.quadratic_kappa_interval, "chance", Some(0.0)))
                     }

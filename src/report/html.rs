@@ -1,9 +1,23 @@
 //! HTML that several sections of a page share: texts with code in them, and tables. Knows no artifact.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::base::figure::{self, RealStyle, thousands};
 use crate::stage::{Cell, Table};
+
+/// Head of a page that needs no other file, with `style` after the common one.
+pub(super) fn head(title: &str, style: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="generator" content="macula";
+            title { (title) }
+            style { (PreEscaped(include_str!("style.css"))) (PreEscaped(style)) }
+        }
+    }
+}
 
 /// Text as HTML, what stands in backticks as code.
 pub(super) fn code_words(text: &str) -> Markup {

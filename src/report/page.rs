@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::gather::{ArtifactContent, PatchSetCounts, ReportItem};
-use super::html::{code_words, plain};
+use super::html::{code_words, head, plain};
 use super::{analyses, evaluation, maps, paired, training};
 use crate::base::figure::{counted, thousands};
 use crate::report::chart::{Stack, stacks};
@@ -34,14 +34,7 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content="macula";
-                title { (title) }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
+            (head(title, ""))
             body {
                 header {
                     h1 { (title) }

@@ -15,17 +15,11 @@ pub fn headline(scores: &Scores, single: &SingleLabelMetrics) -> String {
         metric(single.accuracy),
         metric(single.majority_accuracy),
         metric(single.balanced_accuracy),
-        metric(chance(single)),
+        metric(single.chance()),
         kappa.unwrap_or_default(),
         counted(scores.data.patches, "patch", "patches"),
         counted(scores.data.photographs, "photograph", "photographs"),
     )
-}
-
-/// Balanced accuracy of always predicting one class.
-#[must_use]
-pub fn chance(single: &SingleLabelMetrics) -> Option<f64> {
-    (single.classes > 0).then(|| 1.0 / single.classes as f64)
 }
 
 /// Accuracy, balanced accuracy and kappa with their intervals.
@@ -42,7 +36,13 @@ pub fn together(single: &SingleLabelMetrics) -> Table {
     let most = single.majority_accuracy;
     let mut rows = vec![
         row("accuracy", single.accuracy, single.accuracy_interval, most, "most frequent class"),
-        row("balanced accuracy", single.balanced_accuracy, single.balanced_accuracy_interval, chance(single), "chance"),
+        row(
+            "balanced accuracy",
+            single.balanced_accuracy,
+            single.balanced_accuracy_interval,
+            single.chance(),
+            "chance",
+        ),
     ];
     if let Some(kappa) = single.quadratic_kappa {
         rows.push(row("quadratic kappa", Some(kappa), single.quadratic_kappa_interval, Some(0.0), "chance"));

@@ -22,7 +22,7 @@ use crate::data::name_normalisation::normalised;
 use crate::data::patients;
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, fitting, names};
-use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
+use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, read_text};
 use crate::lang::near::near;
 use crate::lang::value::Value;
@@ -157,16 +157,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
                 None => counts.unknown += 1,
             }
         }
-        let facts = PhotographFacts {
-            patient,
-            official: None,
-            without_mask,
-            scale: 1,
-            mask_from: 1,
-            counted: false,
-            labels: LabelScheme::MultiLabel,
-            mask_values: Vec::new(),
-        };
+        let facts = PhotographFacts { patient, ..PhotographFacts::released(without_mask) };
         sources.push(SourcePhotograph { name, file: fit.file.to_owned(), masks: BTreeMap::new(), drawn, facts });
     }
     sources.sort_by(|one, other| one.name.cmp(&other.name));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
+use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
 use crate::data::release::{FolderRole, REACH, Release, ReleasePlace, ReleaseRules, WrongRoot, no_photographs};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Work};
@@ -86,15 +86,10 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         masks: photograph.mask_files(),
         drawn: BTreeMap::new(),
         facts: PhotographFacts {
-            patient: None,
             official: Official::named(key.part),
-            // Never used: every photograph has all masks.
-            without_mask: vec![WithoutMask::Unknown; CLASSES.len()],
-            scale: 1,
             mask_from: PhotographFacts::stored_mask_from(Some(1)),
-            counted: false,
-            labels: LabelScheme::MultiLabel,
-            mask_values: Vec::new(),
+            // Never used: every photograph has all masks.
+            ..PhotographFacts::released(vec![WithoutMask::Unknown; CLASSES.len()])
         },
     });
     let mut found: Vec<SourcePhotograph> = found.collect();

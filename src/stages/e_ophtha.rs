@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::figure::counted;
 use crate::data::name_normalisation::normalised;
-use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
+use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::release::{
     FolderRole, REACH, Release, ReleaseKey, ReleasePhotograph, ReleasePlace, ReleaseRules, WrongRoot, no_photographs,
 };
@@ -100,13 +100,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             drawn: BTreeMap::new(),
             facts: PhotographFacts {
                 patient: patients.get(&photograph.key.patient).cloned(),
-                official: None,
-                without_mask: CLASSES.iter().map(without).collect(),
-                scale: 1,
-                mask_from: PhotographFacts::stored_mask_from(None),
-                counted: false,
-                labels: LabelScheme::MultiLabel,
-                mask_values: Vec::new(),
+                ..PhotographFacts::released(CLASSES.iter().map(without).collect())
             },
         });
     }

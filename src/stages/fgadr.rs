@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
+use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::release::{FolderRole, REACH, Release, ReleasePlace, ReleaseRules, WrongRoot, no_photographs};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::lang::value::Value;
@@ -101,14 +101,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         if absent.contains(class) { WithoutMask::Absent } else { WithoutMask::Unknown }
     };
     let facts = PhotographFacts {
-        patient: None,
-        official: None,
-        without_mask: classes.iter().map(without).collect(),
-        scale: 1,
         mask_from: PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?),
-        counted: false,
-        labels: LabelScheme::MultiLabel,
-        mask_values: Vec::new(),
+        ..PhotographFacts::released(classes.iter().map(without).collect())
     };
     let names = release.names(&scoped)?;
     let found = release.photographs.values().zip(names).map(|(photograph, name)| SourcePhotograph {

@@ -20,7 +20,7 @@ use crate::data::name_normalisation::normalised;
 use crate::data::patients;
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, PhotographIndex, fitting, names};
-use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
+use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::data::unused_files::FileCategory;
 use crate::lang::value::Value;
@@ -163,13 +163,9 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         drawn: BTreeMap::new(),
         facts: PhotographFacts {
             patient,
-            official: None,
-            without_mask: vec![without_mask; classes.len()],
-            scale: 1,
             mask_from,
-            counted: false,
-            labels: LabelScheme::MultiLabel,
             mask_values: values.clone(),
+            ..PhotographFacts::released(vec![without_mask; classes.len()])
         },
     });
     let mut found: Vec<SourcePhotograph> = found.collect();

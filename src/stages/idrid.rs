@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
+use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, duplicate, extension, gather, is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, is_fetched, remedy, unused_in, words_of};
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
@@ -86,14 +86,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             masks: own,
             drawn: BTreeMap::new(),
             facts: PhotographFacts {
-                patient: None,
                 official: Some(*side),
-                without_mask: vec![WithoutMask::Absent; CLASSES.len()],
-                scale: 1,
-                mask_from: 1,
-                counted: false,
-                labels: LabelScheme::MultiLabel,
-                mask_values: Vec::new(),
+                ..PhotographFacts::released(vec![WithoutMask::Absent; CLASSES.len()])
             },
         });
     }

@@ -11,10 +11,10 @@ use rows::ManifestRows;
 use settings::ManifestSpec;
 
 use crate::base::figure::{counted, noun};
-use crate::base::regular;
+use crate::data::csv;
 use crate::data::patients;
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
+use crate::data::source_tree::{SourcePhotograph, gather, is_picture, read_text};
 use crate::data::text_table::TextTable;
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -39,17 +39,13 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let spec = ManifestSpec::new(params)?;
     let path = files.resolve(params.text("table")?);
     let shown = params.text("table")?;
-    files.entry(&path)?;
-    let read = |path: &Path| regular::read(path).map_err(|error| unreadable(path, &error));
     let columns = spec.columns();
     let wanted = |name: &str| columns.iter().any(|(column, _)| *column == name);
-    let table = TextTable::read(shown, &read(&path)?, None, &wanted).map_err(|found| mistakes(shown, &found, None))?;
+    let table = TextTable::read(shown, &read_text(&path, files)?, None, &wanted)
+        .map_err(|found| mistakes(shown, &found, None))?;
     let exclude = match params.get("exclude") {
-        Value::Path(list) => {
-            let list = files.resolve(list);
-            files.entry(&list)?;
-            excluded(&read(&list)?)
-        }
+        Value::Path(list) => excluded(&read_text(&files.resolve(list), files)?)
+            .map_err(|found| mistakes(list, &[found], None).field("exclude"))?,
         _ => Vec::new(),
     };
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
@@ -83,10 +79,6 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let mut outcome = gather(&found, &classes, files, &root, warnings)?;
     describe(&mut outcome, &found, &classes, spec.labels, left_out);
     Ok(outcome)
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> StageError {
-    StageError::input("manifest", format!("cannot read `{}`: {error}", path.display())).field("table")
 }
 
 /// One error with all mistakes of the table.
@@ -141,14 +133,11 @@ fn meant(root: &Path, file: &str) -> String {
 }
 
 /// Entries of an exclusion list: the first cell of each line.
-fn excluded(bytes: &[u8]) -> Vec<String> {
+fn excluded(bytes: &[u8]) -> Result<Vec<String>, String> {
     let text = String::from_utf8_lossy(bytes);
-    let cell = |line: &str| line.split([',', ';', '\t']).next().unwrap_or_default().trim().trim_matches('"').to_owned();
-    text.trim_start_matches('\u{feff}')
-        .lines()
-        .map(cell)
-        .filter(|name| !name.is_empty() && !name.starts_with('#'))
-        .collect()
+    let records = csv::records_separated(&text, csv::separator(&text))?;
+    let names = records.into_iter().filter_map(|record| Some(record.cells.first()?.trim().to_owned()));
+    Ok(names.filter(|name| !name.is_empty() && !name.starts_with('#')).collect())
 }
 
 /// Warning about entries of the exclusion list that are not in the table; the first line may be a header.

@@ -70,13 +70,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     }
     let facts = PhotographFacts {
         patient: Some(format!("patient_{:05}", made.patient + 1)),
-        official: None,
-        without_mask: vec![WithoutMask::Absent; CLASSES.len()],
-        scale: 1,
-        mask_from: 1,
-        counted: false,
-        labels: LabelScheme::MultiLabel,
-        mask_values: Vec::new(),
+        ..PhotographFacts::released(vec![WithoutMask::Absent; CLASSES.len()])
     };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     Ok(tree.into())

@@ -9,7 +9,7 @@ use super::way::{InputEncoding, RepeatedStage, Way};
 use crate::base::{Digest, Hasher, Streams, regular};
 use crate::cli::artifact::StageArtifact;
 use crate::cli::{Failure, Loaded, artifact};
-use crate::data::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
+use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
 use crate::data::source_tree::extension;
 use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
@@ -93,16 +93,7 @@ impl Bench {
         })?;
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.objects.put_external([(&entry, file)]);
-        let facts = PhotographFacts {
-            patient: None,
-            official: None,
-            without_mask: vec![WithoutMask::Unknown; self.info.classes.len()],
-            scale: 1,
-            mask_from: 1,
-            counted: false,
-            labels: LabelScheme::MultiLabel,
-            mask_values: Vec::new(),
-        };
+        let facts = PhotographFacts::released(vec![WithoutMask::Unknown; self.info.classes.len()]);
         let labels = facts.labels;
         let set = PhotographSet { classes: self.info.classes.clone(), photographs: vec![name.to_owned()], labels };
         let mut tree = Tree::default();

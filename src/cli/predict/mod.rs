@@ -20,7 +20,6 @@ use crate::base::threads;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
 use crate::lang::value::Value;
-use crate::learn::metrics::DecisionRule;
 use crate::learn::model::ModelInfo;
 use crate::learn::model_inputs::control_warning;
 use crate::learn::tta::Tta;
@@ -29,7 +28,7 @@ use crate::stage::Stop;
 use crate::stages::heat_map::{HEAT_MAP, combined};
 use crate::store::{Objects, StoreError, Tree};
 use bench::Bench;
-use scorer::{Member, Scorer};
+use scorer::Scorer;
 use way::Way;
 
 /// The arguments of `macula predict`.
@@ -121,7 +120,7 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         size: bench.info.size,
         classes: &bench.info.classes,
         tuned: tuned.as_ref().map(|tuned| (tuned.stage.as_str(), tuned.values.as_slice())),
-        decision: decision(&members),
+        decision: bench.info.activation.decision(),
         tta,
         preprocess: way.preprocess.iter().map(|step| step.stage.base_name.as_str()).collect(),
         embeddings: said_embeddings(&way, &bench.info),
@@ -132,12 +131,6 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     said::say(&told, &scored, arguments.json);
     failed(ended, failures)
-}
-
-/// What predicts a class: the highest score if every classifier chooses one class.
-fn decision(members: &[Member]) -> DecisionRule {
-    let chooses = |member: &Member| !member.info.activation.is_sigmoid();
-    if members.iter().all(chooses) { DecisionRule::Highest } else { DecisionRule::Threshold }
 }
 
 /// A photograph on its way to scores.

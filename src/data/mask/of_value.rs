@@ -1,19 +1,14 @@
 //! Masks of several classes: the pixels of one value or colour. Knows no class.
 
-use std::io::Cursor;
-
 use serde::{Deserialize, Serialize};
 
 use super::Mask;
+use super::pixels::{PngPixels, decoded};
 use crate::data::bitmap::Bitmap;
 use crate::data::byte_source::ByteSource;
 use crate::data::colour::Colour;
-use crate::data::png_header;
-use crate::data::tiff::{self, MOST_PIXELS, Photometric, TiffFile, TiffImage};
+use crate::data::tiff::{self, Photometric, TiffFile, TiffImage};
 use crate::stage::StageError;
-
-/// Upper bound of the compression ratio.
-const RATIO: usize = 4096;
 
 /// Value of a class in a mask of several classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,27 +105,8 @@ fn possible(value: MaskValue, bits: u32) -> Result<(), String> {
 }
 
 fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
-    let header = png_header::header(ByteSource::Memory(bytes)).ok_or("it is not a PNG")?;
-    if header.frames > 1 {
-        return Err(format!(
-            "it is an animation of {} frames; save the intended frame as a file of its own",
-            header.frames
-        ));
-    }
-    let wrong = |error: ::png::DecodingError| error.to_string();
-    let limits = ::png::Limits { bytes: 9 * MOST_PIXELS };
-    let mut decoder = ::png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    let info = decoder.read_header_info().map_err(wrong)?;
-    let (width, height) = (info.width as usize, info.height as usize);
-    if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
-        return Err(format!("{width} x {height} pixels exceed the limit for masks"));
-    }
-    decoder.set_transformations(::png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(wrong)?;
-    let too_short = || "its pixels end too early: the file is truncated or damaged".to_owned();
-    let length = reader.output_buffer_size().filter(|length| *length <= bytes.len().saturating_mul(RATIO));
-    let mut pixels = vec![0; length.ok_or_else(too_short)?];
-    let frame = reader.next_frame(&mut pixels).map_err(wrong)?;
+    let PngPixels { header, frame, bytes } = decoded(bytes, |_| ::png::Transformations::IDENTITY)?;
+    let (width, height) = (frame.width as usize, frame.height as usize);
     let (samples, bits) = (frame.color_type.samples(), frame.bit_depth as usize);
     possible(value, bits as u32)?;
     let sample = |row: &[u8], at: usize| match bits {
@@ -143,7 +119,7 @@ fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
     };
     let outside = || "some pixels have an index outside the palette".to_owned();
     let mut mask = Bitmap::new(width, height);
-    for (y, row) in pixels.chunks_exact(frame.line_size).take(height).enumerate() {
+    for (y, row) in bytes.chunks_exact(frame.line_size).take(height).enumerate() {
         for x in 0..width {
             let first = x * samples;
             let (pixel, is_clear) = if header.indexed {

@@ -7,14 +7,24 @@ use crate::data::bitmap::Bitmap;
 use crate::data::byte_source::ByteSource;
 use crate::data::colour::Colour;
 use crate::data::decode::Photograph;
-use crate::data::png_header;
+use crate::data::png_header::{self, PngHeader};
 use crate::data::tiff::MOST_PIXELS;
 
 /// Upper bound of the compression ratio.
 const RATIO: usize = 4096;
 
-/// Decodes a PNG mask. Palettes are not expanded to colours, since the index tells which one is the background.
-pub(super) fn of_png(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
+/// Pixels of a PNG, and what its chunks say of them.
+pub(super) struct PngPixels {
+    pub(super) header: PngHeader,
+    pub(super) frame: ::png::OutputInfo,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Decodes a PNG of bounded size that is not an animation; `unpacked` says how samples are unpacked.
+pub(super) fn decoded(
+    bytes: &[u8],
+    unpacked: impl Fn(&PngHeader) -> ::png::Transformations,
+) -> Result<PngPixels, String> {
     let header = png_header::header(ByteSource::Memory(bytes)).ok_or("it is not a PNG")?;
     if header.frames > 1 {
         return Err(format!(
@@ -30,14 +40,23 @@ pub(super) fn of_png(bytes: &[u8], threshold: Threshold) -> Result<Mask, String>
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
         return Err(format!("{width} x {height} pixels exceed the limit for masks"));
     }
-    let unpacked = if header.indexed { ::png::Transformations::IDENTITY } else { ::png::Transformations::EXPAND };
-    decoder.set_transformations(unpacked);
+    decoder.set_transformations(unpacked(&header));
     let mut reader = decoder.read_info().map_err(wrong)?;
     let too_short = || "its pixels end too early: the file is truncated or damaged".to_owned();
     let length = reader.output_buffer_size().filter(|length| *length <= bytes.len().saturating_mul(RATIO));
     let mut pixels = vec![0; length.ok_or_else(too_short)?];
     let frame = reader.next_frame(&mut pixels).map_err(wrong)?;
-    let rows = pixels.chunks_exact(frame.line_size).take(height);
+    Ok(PngPixels { header, frame, bytes: pixels })
+}
+
+/// Decodes a PNG mask. Palettes are not expanded to colours, since the index tells which one is the background.
+pub(super) fn of_png(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
+    let unpacked = |header: &PngHeader| {
+        if header.indexed { ::png::Transformations::IDENTITY } else { ::png::Transformations::EXPAND }
+    };
+    let PngPixels { header, frame, bytes } = decoded(bytes, unpacked)?;
+    let (width, height) = (frame.width as usize, frame.height as usize);
+    let rows = bytes.chunks_exact(frame.line_size).take(height);
     let empty = Bitmap::new(width, height);
     let mask = if header.indexed {
         of_indices(rows, usize::from(header.bits), &header.palette, &header.opacity, empty, threshold)?

@@ -66,8 +66,7 @@ impl LabelledScores {
     /// As [`LabelledScores::new`].
     #[must_use]
     pub fn from_logits(classes: usize, logits: &[f32], labels: Vec<Label>, activation: ScoreFunction) -> Self {
-        let decision = if activation.is_sigmoid() { DecisionRule::Threshold } else { DecisionRule::Highest };
-        Self::new(classes, activation.scores(logits, classes), labels).deciding_by(decision)
+        Self::new(classes, activation.scores(logits, classes), labels).deciding_by(activation.decision())
     }
 
     /// The same scores and labels, with another decision.

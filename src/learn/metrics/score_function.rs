@@ -22,6 +22,15 @@ impl ScoreFunction {
         matches!(self, Self::Sigmoid)
     }
 
+    /// What predicts a class by these scores.
+    #[must_use]
+    pub const fn decision(self) -> DecisionRule {
+        match self {
+            Self::Sigmoid => DecisionRule::Threshold,
+            Self::Softmax => DecisionRule::Highest,
+        }
+    }
+
     /// Scores (N x C, row-major) of logits of so many classes, computed in f64 and the same on every machine.
     #[must_use]
     pub fn scores(self, logits: &[f32], classes: usize) -> Vec<f64> {

@@ -33,6 +33,14 @@ pub struct SingleLabelMetrics {
     pub quadratic_kappa_interval: Option<Interval>,
 }
 
+impl SingleLabelMetrics {
+    /// Balanced accuracy of always predicting one class.
+    #[must_use]
+    pub fn chance(&self) -> Option<f64> {
+        (self.classes > 0).then(|| 1.0 / self.classes as f64)
+    }
+}
+
 /// Metrics of the rows whose class is known. `group` is the group of each row, numbered from 0; `grades` asks for kappa.
 #[must_use]
 pub fn single_label(scored: &LabelledScores, group: &[u32], grades: bool, streams: &Streams) -> SingleLabelMetrics {

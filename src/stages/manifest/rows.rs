@@ -161,12 +161,10 @@ impl<'a> RowReader<'a> {
             facts: PhotographFacts {
                 patient,
                 official: self.official(),
-                without_mask,
-                scale: 1,
                 mask_from,
-                counted: false,
                 labels: self.spec.labels,
                 mask_values: if mask_values.iter().any(Option::is_some) { mask_values } else { Vec::new() },
+                ..PhotographFacts::released(without_mask)
             },
             file,
         }

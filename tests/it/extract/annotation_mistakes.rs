@@ -171,6 +171,13 @@ fn shapes_without_an_area_are_refused_by_place() {
 }
 
 #[test]
+fn predictions_in_coco_are_not_labels() {
+    let predicted = json!({ "id": 9, "image_id": 4, "category_id": 1, "bbox": [1, 1, 4, 4], "score": 0.5 });
+    let text = text_of("coco", &coco(&json!([predicted])));
+    assert!(text.contains("annotations[0] (id 9): has a `score`"), "{text}");
+}
+
+#[test]
 fn every_mistake_in_yolo_has_its_line() {
     let lab = lab(&[(
         "labels/a.txt",

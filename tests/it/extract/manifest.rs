@@ -453,3 +453,54 @@ fn a_label_without_a_place_survives_motion_and_pasting() {
     let shown = space.macula("show pipeline.kdl classifier --all");
     assert!(shown.stdout.contains("validation AP 1.000"), "{}", shown.stdout);
 }
+
+#[test]
+fn the_highest_score_decides_below_one_half_and_thresholds_of_other_data_are_refused() {
+    let space = Space::with(
+        r#"pipeline given seed=3 {
+            manifest eyes {
+                table "grades.csv"
+                path "id"
+                photographs "eyes/*.png"
+                class "grade"
+                class-values none "0" mild "1" severe "2"
+            }
+            extract whole { from eyes; size 48 }
+            files scores { path "predictions.csv" }
+            eval judged { predictions scores; data whole }
+            slice strata { predictions scores; data whole; by brightness; quantiles 2 }
+            manifest others { table "several.csv"; path "id"; photographs "eyes/*.png"; labels none "a" mild "b" severe "c" }
+            extract several { from others; size 48 }
+            threshold-tune cuts { predictions scores; data several }
+        }"#,
+    );
+    graded(&space);
+    let (mut scores, mut several) =
+        ("photograph,x,y,score.none,score.mild,score.severe\n".to_owned(), "id,a,b,c\n".to_owned());
+    for at in 0..60 {
+        let score = |class: usize| if class == at % 3 { 0.4 } else { 0.3 };
+        let label = |class: usize| u8::from(class == at % 3);
+        let _ = writeln!(scores, "{at:02},0,0,{},{},{}", score(0), score(1), score(2));
+        let _ = writeln!(several, "{at:02},{},{},{}", label(0), label(1), label(2));
+    }
+    space.write("predictions.csv", scores);
+    space.write("several.csv", several);
+    let said = space.macula("run pipeline.kdl");
+    assert_eq!(said.code, Some(0), "{}", said.stdout);
+    let read = |file: &str| -> serde_json::Value {
+        serde_json::from_str(&space.read(&format!("results/given/{file}"))).expect("JSON")
+    };
+    assert_eq!(read("judged/scores.json")["single"]["accuracy"], 1.0);
+    for class in read("strata/slices.json")["classes"].as_array().expect("classes") {
+        for stratum in class["strata"].as_array().expect("strata") {
+            assert_eq!(stratum["recall"]["value"], 1.0, "{stratum}");
+        }
+    }
+    space.edit(
+        "pipeline.kdl",
+        "eval judged { predictions scores; data whole }",
+        "eval judged { predictions scores; thresholds cuts; data whole }",
+    );
+    let said = space.macula("run pipeline.kdl");
+    assert!(said.code == Some(1) && said.stdout.contains("single-label"), "{}", said.stdout);
+}
