@@ -1,9 +1,11 @@
 //! The artifact that a command refers to: a stage's result in the current pipeline, or in its last run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Exit, Failure, Loaded};
 use crate::base::Digest;
+use crate::lang::addresses;
+use crate::lang::keywords::REPEAT;
 use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
 use crate::run::{self, Host, Options, status};
@@ -77,9 +79,16 @@ pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact,
         None => parted(&loaded.pipeline.stages, wanted),
     };
     if let Some(instance) = loaded.pipeline.instances.iter().find(|instance| instance.name == stage) {
-        let outputs: Vec<String> = instance.outputs.iter().map(|(port, _)| format!("`{stage}.{port}`")).collect();
+        // Of a `repeat`, the stages of its first copy.
+        let mut seen = BTreeSet::new();
+        let once = instance.outputs.iter().filter(|(port, _)| seen.insert(port));
+        let named = once.map(|(port, from)| match instance.stage_type.as_str() {
+            REPEAT => format!("`{}`", from.stage),
+            _ => format!("`{stage}.{port}`"),
+        });
+        let outputs: Vec<String> = named.collect();
         return Err(Failure::user(format!("`{stage}` expands to several stages"))
-            .hint(format!("name one of its outputs: {}", outputs.join(", "))));
+            .hint(format!("name one of them: {}", outputs.join(", "))));
     }
     let stage = in_sweep(&loaded.pipeline.stages, stage)?;
     let options = Options { targets: vec![stage.clone()], ..Options::usual(host.processors) };
@@ -164,22 +173,26 @@ fn in_sweep(stages: &[StageSpec], wanted: String) -> Result<String, Failure> {
         return Ok(wanted);
     }
     let same: Vec<&str> =
-        stages.iter().filter(|stage| stage.base_name == wanted).map(|stage| stage.name.as_str()).collect();
+        stages.iter().filter(|stage| addresses(&wanted, &stage.base_name)).map(|stage| stage.name.as_str()).collect();
     match same.as_slice() {
         [] => Ok(wanted),
         [one] => Ok((*one).to_owned()),
         several => {
             let listed: Vec<String> = several.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
             let more = if several.len() > LISTED { ", …" } else { "" };
-            Err(Failure::user(format!("the sweep has {} stages `{wanted}`", several.len()))
-                .hint(format!("name one: {}{more}", listed.join(", "))))
+            let message = if stages.iter().any(|stage| stage.base_name == wanted) {
+                format!("the sweep has {} stages `{wanted}`", several.len())
+            } else {
+                format!("`{wanted}` stands for {} stages", several.len())
+            };
+            Err(Failure::user(message).hint(format!("name one: {}{more}", listed.join(", "))))
         }
     }
 }
 
 /// Splits `wanted` into a stage (the longest matching name) and a port.
 fn parted(stages: &[StageSpec], wanted: &str) -> (String, Option<String>) {
-    let is_stage = |name: &str| stages.iter().any(|stage| stage.name == name);
+    let is_stage = |name: &str| stages.iter().any(|stage| stage.name == name || addresses(name, &stage.base_name));
     match wanted.rsplit_once('.') {
         Some((stage, port)) if !is_stage(wanted) && is_stage(stage) => (stage.to_owned(), Some(port.to_owned())),
         _ => (wanted.to_owned(), None),

@@ -11,6 +11,7 @@ use super::network::{self, NetworkOptions};
 use super::run_id::RunIds;
 use super::{Exit, Failure, Loaded, PipelineArguments, activity, brief, load, pictures, result_file, stage_list};
 use crate::base::shown;
+use crate::lang::addresses;
 use crate::lang::spec::StageSpec;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
@@ -62,13 +63,14 @@ pub fn show(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let loaded = load::load(host, &arguments.pipeline)?;
-    let is_stage =
-        |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage || known.base_name == stage);
+    let is_stage = |stage: &str| {
+        loaded.pipeline.stages.iter().any(|known| known.name == stage || addresses(stage, &known.base_name))
+    };
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
     let instance = loaded.pipeline.instances.iter().any(|known| known.name == *name || known.name == stage_of);
     let network = !(instance || is_stage(name) || is_stage(stage_of));
     let gives = |stage: &StageSpec| stage.outputs.iter().any(|output| name.ends_with(&format!(".{}", output.port)));
-    let of_stage_of = |stage: &&StageSpec| stage.name == stage_of || stage.base_name == stage_of;
+    let of_stage_of = |stage: &&StageSpec| stage.name == stage_of || addresses(stage_of, &stage.base_name);
     let mut meant = loaded.pipeline.stages.iter().filter(of_stage_of);
     if !(instance || is_stage(name))
         && meant.next().is_none_or(|stage| !gives(stage))

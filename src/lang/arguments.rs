@@ -46,6 +46,11 @@ pub(super) struct ParamValues {
 }
 
 impl ParamValues {
+    /// The same values, none of them used yet.
+    pub(super) fn copied(&self) -> Self {
+        Self { known: self.known.clone(), networks: self.networks.clone(), used: BTreeSet::new() }
+    }
+
     /// Substitutes `$name`; [`None`] after reporting a diagnostic.
     pub(super) fn resolve(&mut self, entry: &NodeEntry, diags: &mut Vec<Diag>) -> Option<Vec<NodeEntry>> {
         if entry.value == Scalar::Wrong {

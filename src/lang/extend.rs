@@ -1,5 +1,6 @@
 //! A pipeline given as its difference from another: `extends "baseline.kdl"`. Maps nodes to nodes; knows no files.
 
+use super::keywords::REPEAT;
 use super::near;
 use crate::base::Span;
 use crate::diag::Diag;
@@ -47,6 +48,13 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
     merged.entries = entries;
     (merged.name, merged.head, merged.span) = (difference.name.clone(), difference.head, difference.span);
     let mut children = merged.children.take().unwrap_or_default();
+    change_stages(&mut children, difference, diags);
+    merged.children = Some(children);
+    merged
+}
+
+/// Changes the stages of a pipeline, or of a `repeat` in it.
+fn change_stages(children: &mut Vec<Node>, difference: &Node, diags: &mut Vec<Diag>) {
     for node in difference.nodes().iter().filter(|node| node.name.text == "without") {
         for entry in node.args() {
             let name = entry.text().unwrap_or_default();
@@ -63,7 +71,7 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
     for node in difference.nodes() {
         match node.name.text.as_str() {
             "extends" | "without" => {}
-            "doc" => replace(&mut children, node, |child| child.name.text == "doc"),
+            "doc" => replace(children, node, |child| child.name.text == "doc"),
             "param" => {
                 let same = |child: &Node| child.name.text == "param" && name_of(child) == name_of(node);
                 match children.iter_mut().find(|child| same(child)) {
@@ -72,6 +80,10 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
                 }
             }
             _ => match children.iter_mut().find(|child| !is_word(child) && name_of(child) == name_of(node)) {
+                Some(child) if child.name.text == REPEAT && node.name.text == REPEAT => {
+                    child.entries.clone_from(&node.entries);
+                    change_stages(child.children.get_or_insert_with(Vec::new), node, diags);
+                }
                 Some(child) if child.name.text == node.name.text => {
                     for difference in node.nodes() {
                         change(child.children.get_or_insert_with(Vec::new), difference);
@@ -79,15 +91,14 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
                 }
                 // A stage of another type replaces it.
                 Some(child) => *child = node.clone(),
-                None => match meant(&children, difference, node) {
+                None if node.name.text == REPEAT => children.push(node.clone()),
+                None => match meant(children, difference, node) {
                     Some(meant) => diags.push(meant),
                     None => children.push(node.clone()),
                 },
             },
         }
     }
-    merged.children = Some(children);
-    merged
 }
 
 /// The mistake in a new stage that reads nothing, although the extended one of its type does: another name
@@ -122,7 +133,8 @@ fn is_word(node: &Node) -> bool {
 }
 
 fn name_of(node: &Node) -> Option<&str> {
-    node.args().next().and_then(NodeEntry::text)
+    let at = usize::from(node.name.text == REPEAT);
+    node.args().nth(at).and_then(NodeEntry::text)
 }
 
 fn replace(children: &mut Vec<Node>, node: &Node, same: impl Fn(&Node) -> bool) {

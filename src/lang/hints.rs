@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::foreign::{ForeignWord, To, WORDS};
+use super::lower::repeat::without_numbers;
 use super::near::{self, near};
 use super::param_type::{self, ParamType};
 use super::signature::{Case, Param, Signature};
@@ -336,7 +337,7 @@ pub(super) fn settings<'a>(
         let params = stages(&instance.stage_type).map_or(&[][..], |signature| &signature.params);
         let within = covered.iter().any(|outer| instance.name.starts_with(outer.as_str()));
         if let Some(param) = params.iter().find(|param| is_meant(&param.name)).filter(|_| !within) {
-            found.push(format!("{}.{}", instance.name, param.name));
+            found.push(format!("{}.{}", without_numbers(&instance.name), param.name));
             // What stands in its body gets the value from it.
             covered.push(format!("{}.", instance.name));
         }
@@ -352,7 +353,7 @@ pub(super) fn settings<'a>(
         };
         let words = foreign(name).filter_map(of_row).filter(|path| stage.params.contains_key(path));
         let paths: BTreeSet<String> = own.cloned().chain(words).collect();
-        found.extend(paths.into_iter().map(|path| format!("{}.{path}", stage.base_name)));
+        found.extend(paths.into_iter().map(|path| format!("{}.{path}", without_numbers(&stage.base_name))));
     }
     let mut seen = BTreeSet::new();
     found.retain(|path| seen.insert(path.clone()));
@@ -368,7 +369,7 @@ pub(super) fn keep_possible<'a>(
 ) {
     let has_case = |name: &String| {
         let (stage, path) = name.rsplit_once('.')?;
-        let of_stage = pipeline.stages.iter().find(|found| found.base_name == stage)?;
+        let of_stage = pipeline.stages.iter().find(|found| super::addresses(stage, &found.base_name))?;
         let param = stages(&of_stage.stage_type)?.params.iter().find(|param| param.name == path)?;
         Some(param.cases.iter().any(|case| case.name == value))
     };

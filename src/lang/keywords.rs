@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 /// The name of the page on the language.
 pub(super) const LANGUAGE: &str = "language";
 
+/// The word that puts stages into a pipeline, and layers into a network, several times.
+pub const REPEAT: &str = "repeat";
+
 /// A word of the language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keyword {
@@ -76,6 +79,12 @@ pub const KEYWORDS: &[Keyword] = &[
         "Starts from the pipeline of another file; write only what differs.",
     ),
     of(PIPELINE, "without", "without STAGE…", "Removes stages of the pipeline that it extends."),
+    of(
+        PIPELINE,
+        "repeat",
+        "repeat TIMES NAME { … }",
+        "Its stages several times, as `NAME.1.STAGE`, `NAME.2.STAGE`, …; inside, `$NAME` is the number. `NAME.STAGE` stands for all of them.",
+    ),
     of(STAGE, "in", "in NAME type=TYPE", "A port; `many=#true` takes several stages, `optional=#true` none as well."),
     of(STAGE, "out", "out NAME type=TYPE from=STAGE", "An output, and the stage of the body that provides it."),
     of(
@@ -85,6 +94,7 @@ pub const KEYWORDS: &[Keyword] = &[
         "A parameter, used as `$NAME` in the body; `range=` bounds it.",
     ),
     of(STAGE, "body", "body { … }", "The stages of the template."),
+    of(STAGE, "repeat", "repeat TIMES NAME { … }", "As in a pipeline; TIMES may be a parameter of the template."),
     of(
         NETWORK,
         "input",

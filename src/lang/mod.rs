@@ -42,6 +42,7 @@ pub mod value;
 
 pub use declared::library_networks;
 pub use load::{Analysis, analyse, analyse_project, load, load_text, networks};
+pub use lower::repeat::{addresses, without_numbers};
 pub use text::decoded;
 
 use crate::base::Span;

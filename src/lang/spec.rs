@@ -217,14 +217,14 @@ impl StageSpec {
     }
 }
 
-/// A use of a template: its stages are among the pipeline's, named `NAME.STAGE`.
+/// A use of a template, a `repeat`, or a copy of one: its stages are among the pipeline's, named `NAME.STAGE`.
 #[derive(Clone, Debug)]
 pub struct Instance {
     /// Its dotted name.
     pub name: String,
     /// The stage type that it is an instance of.
     pub stage_type: String,
-    /// Its outputs and the stages that provide them.
+    /// Its outputs and the stages that provide them; of a `repeat`, its stages.
     pub outputs: Vec<(String, Reference)>,
     /// The output that its name alone refers to.
     pub main: Option<String>,
@@ -240,15 +240,25 @@ pub fn base_name(name: &str) -> &str {
 
 impl Pipeline {
     /// The output that `name` refers to: `folds.train`, or `patches.train` if `patches` is a template use. [`None`] for a
-    /// stage or an unknown name.
+    /// stage, an unknown name, or one that stands for the copies of a `repeat`.
     #[must_use]
     pub fn outlet(&self, name: &str) -> Option<&Reference> {
+        match self.outlets(name).as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// As [`Pipeline::outlet`]; several for a name that stands for the copies of a `repeat`.
+    #[must_use]
+    pub fn outlets(&self, name: &str) -> Vec<&Reference> {
         let of = |instance: &str| self.instances.iter().find(|one| one.name == instance);
-        let (instance, port) = match of(name) {
-            Some(instance) => (instance, instance.main.as_deref()?),
-            None => name.rsplit_once('.').and_then(|(instance, port)| Some((of(instance)?, port)))?,
+        let found = match of(name) {
+            Some(instance) => instance.main.as_deref().map(|port| (instance, port)),
+            None => name.rsplit_once('.').and_then(|(instance, port)| Some((of(instance)?, port))),
         };
-        instance.outputs.iter().find(|(own, _)| own == port).map(|(_, reference)| reference)
+        let Some((instance, port)) = found else { return Vec::new() };
+        instance.outputs.iter().filter(|(own, _)| own == port).map(|(_, reference)| reference).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use gen_lsp_types::{InlayHint, Label, MarkupContent, MarkupKind, Range, Tooltip}
 use super::docs;
 use super::state::Will;
 use super::view::View;
+use crate::lang::keywords::REPEAT;
 use crate::lang::param_type::ParamType;
 use crate::lang::signature::{Param, Signature};
 use crate::lang::spec::{Pipeline, StageSpec};
@@ -25,7 +26,8 @@ pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
             _ => continue,
         };
         let differs = top.child("extends").is_some();
-        let near = stages.iter().filter(|node| node.span.start <= bytes.end && node.span.end >= bytes.start);
+        let stages = with_inner(stages);
+        let near = stages.into_iter().filter(|node| node.span.start <= bytes.end && node.span.end >= bytes.start);
         for node in near.filter(|node| node.children.is_some()) {
             let Some(signature) = view.index.signature(&node.name.text, node.name.span) else { continue };
             let name = node.args().next().and_then(NodeEntry::text);
@@ -48,6 +50,19 @@ fn pipeline<'a>(view: &View<'a>, node: &Node) -> Option<&'a Pipeline> {
 }
 
 /// Headline of a stage's result in the store.
+/// The stages among nodes, with those inside a `repeat`.
+fn with_inner(nodes: &[Node]) -> Vec<&Node> {
+    let mut all = Vec::new();
+    for node in nodes {
+        if node.name.text == REPEAT {
+            all.extend(with_inner(node.nodes()));
+        } else {
+            all.push(node);
+        }
+    }
+    all
+}
+
 fn made(view: &View, pipeline: &str, stage: &str) -> Option<String> {
     let state = view.states?.get(pipeline, stage)?;
     let known = matches!(state.will, Will::Source | Will::Reuse) && !state.made.is_empty();

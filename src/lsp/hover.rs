@@ -8,6 +8,7 @@ use super::docs;
 use super::state::{CacheStates, Will};
 use super::view::View;
 use crate::base::Span;
+use crate::lang::addresses;
 use crate::lang::describe::kinds::KINDS;
 use crate::lang::index::{NameScope, Occurrence, Symbol, param_at};
 use crate::lang::signature::Signature;
@@ -145,7 +146,7 @@ fn stage(view: &View, scope: &NameScope, name: &str) -> Option<String> {
     // A pipeline that extends the declaring one has the stage too.
     let pipelines = &view.read.analysis.contents.pipelines;
     let pipeline = pipelines.iter().find(|one| one.name == *pipeline).or(pipelines.first())?;
-    if let Some(spec) = pipeline.stages.iter().find(|stage| stage.base_name == *name || stage.name == *name) {
+    if let Some(spec) = pipeline.stages.iter().find(|stage| addresses(name, &stage.base_name) || stage.name == *name) {
         out.push_str(&values(spec, signature));
     }
     if let Some(states) = view.states {

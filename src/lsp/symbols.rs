@@ -3,6 +3,7 @@
 use gen_lsp_types::{DocumentSymbol, DocumentSymbolResponse, SymbolKind};
 
 use super::documents::{OpenDocument, ReadText};
+use crate::lang::keywords::REPEAT;
 use crate::syntax::{Node, NodeEntry};
 
 /// Outline of a file: pipelines, stages, networks and parameters.
@@ -23,7 +24,8 @@ fn of_pipeline(document: &OpenDocument, nodes: &[Node]) -> Vec<DocumentSymbol> {
     let shown = nodes.iter().filter(|node| !matches!(node.name.text.as_str(), "doc" | "extends" | "without"));
     let one = |node: &Node| {
         let kind = if node.name.text == "param" { SymbolKind::Constant } else { SymbolKind::Function };
-        symbol(document, node, kind, Vec::new())
+        let inner = if node.name.text == REPEAT { of_pipeline(document, node.nodes()) } else { Vec::new() };
+        symbol(document, node, kind, inner)
     };
     shown.map(one).collect()
 }
@@ -52,7 +54,8 @@ fn of_network(document: &OpenDocument, node: &Node) -> Vec<DocumentSymbol> {
 
 /// Symbol of a node: its name, with its type as detail; only its type while it has no name.
 fn symbol(document: &OpenDocument, node: &Node, kind: SymbolKind, children: Vec<DocumentSymbol>) -> DocumentSymbol {
-    let named = node.args().next().and_then(|entry| Some((NodeEntry::text(entry)?, entry.span)));
+    let named =
+        node.args().find(|entry| entry.text().is_some()).and_then(|entry| Some((NodeEntry::text(entry)?, entry.span)));
     let (name, span) = named.filter(|(name, _)| !name.is_empty()).unwrap_or((&node.name.text, node.name.span));
     #[expect(deprecated, reason = "a struct's literal names all of its fields")]
     DocumentSymbol {

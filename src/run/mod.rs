@@ -220,10 +220,11 @@ fn near_duplicates<'a>(host: &Host, project: &Project<'a>) -> NearDuplicates<'a>
     NearDuplicates::new(if wanted { project.implementations } else { &[] })
 }
 
-/// The stages that a target names: a stage, all outputs of a stage with a body, or in a sweep those of all points.
+/// The stages that a target names: a stage, all outputs of a stage with a body, those of all copies of a `repeat`, or in a sweep those of
+/// all points.
 fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, PlanError> {
     let Pipeline { stages, instances, .. } = project.pipeline;
-    let means = |base: &str, name: &str, wanted: &str| base == wanted || name == wanted;
+    let means = |base: &str, name: &str, wanted: &str| crate::lang::addresses(wanted, base) || name == wanted;
     let of_instance = |wanted: &str| -> Vec<StageId> {
         let of = instances.iter().filter(|one| means(crate::lang::spec::base_name(&one.name), &one.name, wanted));
         of.flat_map(|one| &one.outputs).filter_map(|(_, from)| graph.find(&from.stage)).collect()
@@ -232,10 +233,12 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
         let of = stages.iter().enumerate().filter(|(_, stage)| means(&stage.base_name, &stage.name, wanted));
         of.map(|(at, _)| StageId(at)).collect()
     };
-    if let Some(id) = project.pipeline.outlet(name).and_then(|reference| graph.find(&reference.stage)) {
-        // One output of a stage with a body; the name alone means all of them.
-        if instances.iter().all(|instance| instance.name != name) {
-            return Ok(vec![id]);
+    // One output of a stage with a body; the name alone means all of them.
+    if instances.iter().all(|instance| instance.name != name) {
+        let outlets = project.pipeline.outlets(name).into_iter();
+        let ids: Vec<StageId> = outlets.filter_map(|reference| graph.find(&reference.stage)).collect();
+        if !ids.is_empty() {
+            return Ok(ids);
         }
     }
     // `folds.train` means the stage `folds`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{NameScope, SymbolIndex};
 use crate::base::{FileId, Span};
+use crate::lang::keywords::REPEAT;
 use crate::lang::signature::{InPort, Signature};
 use crate::syntax::{Node, NodeEntry};
 
@@ -12,7 +13,9 @@ use crate::syntax::{Node, NodeEntry};
 pub struct NameInfo {
     /// Its owner: a pipeline that extends another also has the other's names.
     pub scope: NameScope,
-    /// The stage type, or the type of a parameter.
+    /// Its name there; dotted inside a `repeat`: `fold.classifier`.
+    pub path: String,
+    /// The stage type, `repeat`, or the type of a parameter.
     pub kind: String,
     /// The name in its declaration.
     pub span: Span,
@@ -25,12 +28,27 @@ pub struct NameInfo {
 pub struct ScopeNames {
     /// Their owner.
     pub scope: NameScope,
-    /// Stages.
+    /// Stages; those inside a `repeat` by dotted names.
     pub stages: BTreeMap<String, NameInfo>,
     /// Parameters, used as `$name`.
     pub values: BTreeMap<String, NameInfo>,
     /// Ports of the template whose body it is.
     pub ports: BTreeMap<String, InPort>,
+}
+
+impl ScopeNames {
+    /// The names inside a `repeat`: its stages by their own names, its number, and everything around it.
+    #[must_use]
+    pub fn inside(&self, repeat: &str) -> Self {
+        let mut names = self.clone();
+        let prefix = format!("{repeat}.");
+        let own = self.stages.iter().filter_map(|(name, named)| Some((name.strip_prefix(&prefix)?, named)));
+        names.stages.extend(own.map(|(name, named)| (name.to_owned(), named.clone())));
+        if let Some(named) = self.stages.get(repeat) {
+            names.values.insert(repeat.to_owned(), NameInfo { kind: "count".to_owned(), ..named.clone() });
+        }
+        names
+    }
 }
 
 impl<'a> SymbolIndex<'a> {
@@ -100,7 +118,7 @@ impl<'a> SymbolIndex<'a> {
                 "doc" | "extends" => {}
                 "without" => child.args().filter_map(NodeEntry::text).for_each(|name| _ = names.stages.remove(name)),
                 "param" => add(&mut names.values, child, &scope, property(child, "type")),
-                kind => add(&mut names.stages, child, &scope, kind.to_owned()),
+                _ => add_stage(&mut names.stages, child, &scope, ""),
             }
         }
         names
@@ -118,7 +136,7 @@ impl<'a> SymbolIndex<'a> {
                 "param" => add(&mut names.values, child, &scope, property(child, "type")),
                 "body" => {
                     for stage in child.nodes() {
-                        add(&mut names.stages, stage, &scope, stage.name.text.clone());
+                        add_stage(&mut names.stages, stage, &scope, "");
                     }
                 }
                 _ => {}
@@ -161,7 +179,7 @@ impl<'a> SymbolIndex<'a> {
         let (values, ports) = (BTreeMap::new(), BTreeMap::new());
         let mut names = ScopeNames { scope: scope.clone(), stages: BTreeMap::new(), values, ports };
         for node in &body.nodes {
-            add(&mut names.stages, node, &scope, node.name.text.clone());
+            add_stage(&mut names.stages, node, &scope, "");
         }
         Some(names)
     }
@@ -182,8 +200,41 @@ fn add(names: &mut BTreeMap<String, NameInfo>, node: &Node, scope: &NameScope, k
     match names.get_mut(&name) {
         // A repeated name is the other pipeline's, changed.
         Some(named) => named.kind = kind,
-        None => _ = names.insert(name, NameInfo { scope: scope.clone(), kind, span, default }),
+        None => {
+            let path = name.clone();
+            names.insert(name, NameInfo { scope: scope.clone(), path, kind, span, default });
+        }
     }
+}
+
+/// Adds a stage, or a `repeat` and the stages inside, named `REPEAT.STAGE`.
+fn add_stage(names: &mut BTreeMap<String, NameInfo>, node: &Node, scope: &NameScope, prefix: &str) {
+    let Some((name, span)) = stage_name(node) else { return };
+    let path = format!("{prefix}{name}");
+    let kind = node.name.text.clone();
+    match names.get_mut(&path) {
+        Some(named) => named.kind = kind,
+        None => {
+            let named = NameInfo { scope: scope.clone(), path: path.clone(), kind, span, default: None };
+            names.insert(path.clone(), named);
+        }
+    }
+    if node.name.text == REPEAT {
+        for stage in node.nodes() {
+            add_stage(names, stage, scope, &format!("{path}."));
+        }
+    }
+}
+
+/// The entry with the name of a stage, or of a `repeat`, which stands after its count.
+pub(super) fn name_entry(node: &Node) -> Option<&NodeEntry> {
+    node.args().nth(usize::from(node.name.text == REPEAT))
+}
+
+/// The name of a stage or of a `repeat`, and its position.
+pub(super) fn stage_name(node: &Node) -> Option<(String, Span)> {
+    let entry = name_entry(node)?;
+    Some((entry.text()?.to_owned(), entry.span))
 }
 
 /// The name of a node, and its position.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::scope::text_of;
+use super::scope::stage_name;
 use super::walk::{StageContext, Walker};
 use super::{NameRole, ScopeNames, Symbol, SymbolIndex, param_at};
 use crate::base::{FileId, Span};
+use crate::lang::keywords::REPEAT;
+use crate::lang::lower::repeat::is_number;
 use crate::lang::signature::{Param, Signature};
 use crate::syntax::{Node, NodeEntry};
 
@@ -33,13 +35,26 @@ impl<'a> SymbolIndex<'a> {
             let names = inner.as_ref().unwrap_or(names);
             let segment = path[at..].split('.').next().unwrap_or_default();
             let here = at..at + segment.len();
+            if is_number(segment) && at > 0 {
+                at = (here.end + 1).min(path.len());
+                continue;
+            }
             let Some(named) = names.stages.get(segment) else {
                 if let Some(named) = names.values.get(segment).filter(|_| axis.stage.is_none()) {
                     axis.words.push((here, Symbol::Value(named.scope.clone(), segment.to_owned())));
                 }
                 return axis;
             };
-            axis.words.push((here.clone(), Symbol::Stage(named.scope.clone(), segment.to_owned())));
+            axis.words.push((here.clone(), Symbol::Stage(named.scope.clone(), named.path.clone())));
+            if named.kind == REPEAT {
+                let inside = names.inside(segment);
+                at = (here.end + 1).min(path.len());
+                if at == path.len() {
+                    return axis;
+                }
+                inner = Some(inside);
+                continue;
+            }
             let Some(signature) = self.signature(&named.kind, named.span) else { return axis };
             at = (here.end + 1).min(path.len());
             axis.stage = Some((signature, at, self.declaring(named.span)));
@@ -89,8 +104,15 @@ impl<'a> SymbolIndex<'a> {
     fn declaring(&self, name: Span) -> Option<&'a Node> {
         let document = self.module.documents.get(&name.file)?;
         let top = document.nodes.iter().find(|node| node.span.start <= name.start && name.end <= node.span.end)?;
-        let within = if top.name.text == "stage" { top.child("body")? } else { top };
-        within.nodes().iter().find(|node| text_of(node).is_some_and(|(_, span)| span == name))
+        let mut within = if top.name.text == "stage" { top.child("body")? } else { top };
+        loop {
+            let here = |node: &&Node| node.span.start <= name.start && name.end <= node.span.end;
+            let node = within.nodes().iter().find(here)?;
+            if stage_name(node).is_some_and(|(_, span)| span == name) {
+                return Some(node);
+            }
+            within = Some(node).filter(|node| node.name.text == REPEAT)?;
+        }
     }
 }
 

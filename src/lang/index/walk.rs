@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::scope::{ScopeNames, text_of};
+use super::scope::{ScopeNames, name_entry, stage_name, text_of};
 use super::{Definition, NameRole, NameScope, Occurrence, Symbol, SymbolIndex, param_at};
 use crate::base::{FileId, Span};
+use crate::lang::keywords::REPEAT;
+use crate::lang::lower::repeat::is_number;
 use crate::lang::param_type::ParamType;
 use crate::lang::signature::Signature;
 use crate::syntax::{Document, Node, NodeEntry};
@@ -180,8 +182,28 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// A `repeat`, and the stages inside.
+    fn repeat(&mut self, node: &'a Node, names: &ScopeNames) {
+        if let Some(count) = node.args().next() {
+            self.dollar(count, names);
+        }
+        if let Some(from) = node.prop("from") {
+            self.dollar(from, names);
+        }
+        let Some((name, span)) = stage_name(node) else { return };
+        if let (Some(named), Some(entry)) = (names.stages.get(&name), name_entry(node)) {
+            let role = if named.span == span { NameRole::Declares } else { NameRole::Uses };
+            self.word(entry, Symbol::Stage(named.scope.clone(), named.path.clone()), role);
+        }
+        let inner = names.inside(&name);
+        node.nodes().iter().for_each(|stage| self.stage(stage, &inner));
+    }
+
     /// A stage in a pipeline or a body.
     fn stage(&mut self, node: &'a Node, names: &ScopeNames) {
+        if node.name.text == REPEAT {
+            return self.repeat(node, names);
+        }
         let signature = self.index.signature(&node.name.text, node.name.span);
         if let Some(signature) = signature {
             self.dotted(node.name.span, &node.name.text, Symbol::StageType(self.index.kind(signature)));
@@ -190,7 +212,7 @@ impl<'a> Walker<'a> {
             && let Some(named) = names.stages.get(&name)
         {
             let role = if named.span == span { NameRole::Declares } else { NameRole::Uses };
-            self.word(entry, Symbol::Stage(named.scope.clone(), name), role);
+            self.word(entry, Symbol::Stage(named.scope.clone(), named.path.clone()), role);
         }
         let Some(signature) = signature else { return };
         let given = StageContext { signature, kind: self.index.kind(signature), chosen: super::chosen(node), names };
@@ -284,6 +306,10 @@ impl<'a> Walker<'a> {
     fn dollar(&mut self, entry: &NodeEntry, names: &ScopeNames) {
         let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else { return };
         let symbol = match (&names.scope, names.values.get(name)) {
+            // The number of a copy.
+            (_, Some(named)) if names.stages.contains_key(name) => {
+                Symbol::Stage(named.scope.clone(), named.path.clone())
+            }
             (NameScope::Body(kind), Some(_)) => Symbol::Param(kind.clone(), name.to_owned()),
             (NameScope::Pipeline(..), Some(named)) => Symbol::Value(named.scope.clone(), name.to_owned()),
             (_, None) => return,
@@ -303,12 +329,38 @@ impl<'a> Walker<'a> {
             return;
         }
         let Some(named) = names.stages.get(name) else { return };
-        self.note(span, Symbol::Stage(named.scope.clone(), name.to_owned()), NameRole::Uses);
+        self.note(span, Symbol::Stage(named.scope.clone(), named.path.clone()), NameRole::Uses);
+        if named.kind == REPEAT {
+            return self.inside_repeat(entry, name.len() + 1, &names.inside(name));
+        }
         let kind = self.index.signature(&named.kind, named.span).map(|signature| self.index.kind(signature));
         if let (Some(output), Some(kind)) = (output, kind)
             && let Some(span) = self.part(entry, name.len() + 1..text.len())
         {
             self.note(span, Symbol::Output(kind, output.to_owned()), NameRole::Uses);
+        }
+    }
+
+    /// The rest of a reference to a stage inside a `repeat`, from a byte of its text on: `2.scores`, `sides.test`.
+    fn inside_repeat(&mut self, entry: &NodeEntry, start: usize, names: &ScopeNames) {
+        let Some(rest) = entry.text().and_then(|text| text.get(start..)) else { return };
+        let (part, after) = rest.split_once('.').unwrap_or((rest, ""));
+        if is_number(part) {
+            return self.inside_repeat(entry, start + part.len() + 1, names);
+        }
+        let Some(named) = names.stages.get(part) else { return };
+        if let Some(span) = self.part(entry, start..start + part.len()) {
+            self.note(span, Symbol::Stage(named.scope.clone(), named.path.clone()), NameRole::Uses);
+        }
+        let next = start + part.len() + 1;
+        if named.kind == REPEAT {
+            return self.inside_repeat(entry, next, &names.inside(part));
+        }
+        let kind = self.index.signature(&named.kind, named.span).map(|signature| self.index.kind(signature));
+        if let (Some(kind), false) = (kind, after.is_empty())
+            && let Some(span) = self.part(entry, next..next + after.len())
+        {
+            self.note(span, Symbol::Output(kind, after.to_owned()), NameRole::Uses);
         }
     }
 }

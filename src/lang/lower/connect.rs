@@ -39,8 +39,14 @@ pub(super) struct Referent {
 enum Miss<'a> {
     /// Unknown name.
     Name,
-    /// Unknown output, or several outputs to choose from.
-    Output(Span, &'a Signature),
+    /// Unknown output, or several outputs to choose from, of a stage whose name has this many parts.
+    Output(Span, &'a Signature, usize),
+    /// The name of a `repeat` alone.
+    Copies(usize),
+    /// A copy that a `repeat` does not have, and the reference to it.
+    Copy(usize, String),
+    /// A name that the copies of a `repeat` do not have.
+    InCopies(usize),
     /// A port has no outputs.
     OfPort(Span),
     /// It leads to a mistake that is reported elsewhere.
@@ -150,7 +156,7 @@ impl<'a> Lowerer<'a> {
         let (mut from, mut sites) = (Vec::new(), Vec::new());
         for entry in entries {
             let wants = format!("`{}` of {title} takes {}", port.name, port.types.join(" or "));
-            let Some(found) = self.reference(at, port, entry, &wants) else { continue };
+            let Some(mut found) = self.reference(at, port, entry, &wants) else { continue };
             if found.from.is_empty() && !port.optional && !self.alone(at) {
                 let message = format!("{title} needs `{}`, but port `{}` has no input", port.name, shown(entry));
                 self.error(
@@ -163,7 +169,12 @@ impl<'a> Lowerer<'a> {
             }
             if found.from.len() > 1 && !port.many {
                 let message = format!("`{}` takes one stage, but `{}` stands for several", port.name, shown(entry));
-                self.error(at, "value-count", entry.span, message, "connect only one where the template is used");
+                let hint = match self.copy_hint(at, shown(entry)) {
+                    Some(one) => format!("name one copy: `{one}`"),
+                    None => "connect only one where the template is used".to_owned(),
+                };
+                self.error(at, "value-count", entry.span, message, hint);
+                found.from.truncate(1);
             }
             for (reference, path) in found.from.into_iter().zip(found.paths) {
                 if from.contains(&reference) {
@@ -179,11 +190,7 @@ impl<'a> Lowerer<'a> {
 
     /// A reference, or for a port that takes the sets of a split, one to each set of the split that it names.
     fn sets(&self, at: usize, port: &InPort, entry: &NodeEntry) -> Vec<NodeEntry> {
-        let signature = entry.text().and_then(|name| match self.frames[at].declared.get(name)? {
-            Declared::Stage(_, signature) => *signature,
-            Declared::Instance(_, signature, _) => Some(*signature),
-            Declared::Port(..) => None,
-        });
+        let signature = entry.text().and_then(|name| self.named(at, name));
         match (signature, entry.text()) {
             (Some(signature), Some(name)) if port.sides() && signature.outputs.len() > 1 => {
                 let set =
@@ -204,10 +211,10 @@ impl<'a> Lowerer<'a> {
 
     /// Whether a frame belongs to a body that is checked by itself.
     fn alone(&self, at: usize) -> bool {
-        let mut at = at;
+        let mut at = self.around_copies(at);
         while let Some(instance) = &self.frames[at].of {
             let Some((_, parent)) = instance.used else { return true };
-            at = parent;
+            at = self.around_copies(parent);
         }
         false
     }
@@ -287,7 +294,7 @@ impl<'a> Lowerer<'a> {
                     let fitting = signature.outputs.iter().filter(typed);
                     all.extend(fitting.map(|out| if several { format!("{name}.{}", out.name) } else { name.clone() }));
                 }
-                Declared::Stage(_, None) => {}
+                Declared::Stage(_, None) | Declared::Repeat(..) => {}
                 Declared::Port(_, taken) => all.extend(port(taken).then(|| name.clone())),
             }
         }
@@ -310,10 +317,14 @@ impl<'a> Lowerer<'a> {
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         let frame = &self.frames[at];
         match frame.declared.get(name) {
-            None => Err(Miss::Name),
+            None => match &frame.copy {
+                Some(copy) => self.find(copy.parent, text, visited),
+                None => Err(Miss::Name),
+            },
+            Some(&Declared::Repeat(_, index)) => self.follow_copies(index, text, visited),
             Some(Declared::Stage(_, None)) => Err(Miss::Reported),
             Some(&Declared::Stage(declared, Some(signature))) => {
-                let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
+                let out = signature.output(output).ok_or(Miss::Output(declared, signature, 1))?;
                 let reference = Reference { stage: format!("{}{name}", frame.prefix), port: out.name.clone() };
                 let origin = Some((declared, signature.name.clone()));
                 Ok(Referent {
@@ -325,13 +336,13 @@ impl<'a> Lowerer<'a> {
                 })
             }
             Some(&Declared::Instance(declared, signature, body)) => {
-                let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
+                let out = signature.output(output).ok_or(Miss::Output(declared, signature, 1))?;
                 let index = signature.outputs.iter().position(|other| other.name == out.name);
                 let gives = index.and_then(|index| signature.body.as_ref()?.gives.get(index)?.as_ref());
                 let gives = gives.ok_or(Miss::Reported)?;
                 let inner = match self.find(body, shown(gives), visited) {
                     Ok(found) => found,
-                    Err(Miss::Circle) => return Err(Miss::Circle),
+                    Err(miss @ (Miss::Circle | Miss::Copy(..))) => return Err(miss),
                     // Reported where the body is checked.
                     Err(_) => return Err(Miss::Reported),
                 };
@@ -365,8 +376,47 @@ impl<'a> Lowerer<'a> {
         }
     }
 
+    /// Follows a reference into the copies of a `repeat`: into one of them, or into all.
+    fn follow_copies(
+        &self,
+        index: usize,
+        text: &str,
+        visited: &mut Vec<(usize, String)>,
+    ) -> Result<Referent, Miss<'a>> {
+        let (_, rest) = text.split_once('.').ok_or(Miss::Copies(index))?;
+        let (copies, inner) = self.copies(index, rest).ok_or_else(|| Miss::Copy(index, text.to_owned()))?;
+        let parts = if inner.len() < rest.len() { 2 } else { 1 };
+        if inner.is_empty() {
+            return Err(Miss::Copies(index));
+        }
+        let mut whole: Option<Referent> = None;
+        for copy in copies {
+            let head = inner.split('.').next().unwrap_or_default();
+            if !self.frames[*copy].declared.contains_key(head) {
+                return Err(Miss::InCopies(index));
+            }
+            let found = self.find(*copy, inner, visited).map_err(|miss| match miss {
+                Miss::Output(declared, signature, own) => Miss::Output(declared, signature, own + parts),
+                miss => miss,
+            })?;
+            match &mut whole {
+                None => whole = Some(found),
+                Some(whole) => {
+                    whole.from.extend(found.from);
+                    whole.paths.extend(found.paths);
+                    if whole.from.len() > MOST_REFERENCES {
+                        return Err(Miss::Reported);
+                    }
+                }
+            }
+        }
+        whole.ok_or(Miss::Reported)
+    }
+
     fn miss(&self, at: usize, span: Span, text: &str, miss: &Miss) -> Option<Diag> {
-        let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
+        let parts = if let Miss::Output(_, _, parts) = miss { *parts } else { 1 };
+        let end = text.match_indices('.').nth(parts - 1).map(|(at, _)| at);
+        let (name, output) = end.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
         Some(match miss {
             Miss::Reported => return None,
             // Unquoted paths, and words that are neither a number nor a name, are reported by the parser.
@@ -381,8 +431,15 @@ impl<'a> Lowerer<'a> {
             }
             Miss::Name => {
                 let most = if self.diags.len() < MOST_NEAR { usize::MAX } else { 0 };
-                let names = self.frames[at].declared.keys().map(String::as_str).take(most);
-                let hint = near::hint(name, names, "stages may be in any order, but each must be declared");
+                let names = self.names_in_reach(at);
+                let hint = match self.inside_repeat(at, name) {
+                    Some(inside) => format!("it is inside a `repeat`: write `{inside}` for all of them"),
+                    None => near::hint(
+                        name,
+                        names.iter().map(String::as_str).take(most),
+                        "stages may be in any order, but each must be declared",
+                    ),
+                };
                 Diag::error("unknown-name", span, format!("unknown stage `{name}`")).hint(hint)
             }
             Miss::OfPort(declared) => {
@@ -390,9 +447,34 @@ impl<'a> Lowerer<'a> {
                     .also(*declared, "declared here")
                     .hint(format!("write only `{name}`"))
             }
+            Miss::Copies(index) => {
+                let inner = self.first_copy(*index).map(|frame| frame.declared.keys().map(String::as_str));
+                let inner: Vec<String> = inner.into_iter().flatten().map(|inner| format!("{name}.{inner}")).collect();
+                let found = Diag::error("unknown-name", span, format!("`{name}` stands for several stages"));
+                found.hint(format!("name one of its stages: {}", near::names(inner.iter().map(String::as_str))))
+            }
+            Miss::Copy(index, reference) => {
+                let copies = &self.repeats[*index];
+                let last = copies.from + copies.frames.len().saturating_sub(1);
+                let mut parts = reference.split('.');
+                let (repeat, number) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let message = if reference == text {
+                    format!("`{repeat}` has no copy {number}")
+                } else {
+                    format!("`{text}` is `{reference}` of its body, but `{repeat}` has no copy {number}")
+                };
+                let found = Diag::error("unknown-name", span, message);
+                found.hint(format!("its copies are {} to {last}", copies.from))
+            }
+            Miss::InCopies(index) => {
+                let wanted = text.split('.').skip(1).find(|part| !super::repeat::is_number(part)).unwrap_or_default();
+                let inner = self.first_copy(*index).map(|frame| frame.declared.keys().map(String::as_str));
+                let hint = near::hint(wanted, inner.into_iter().flatten(), "name a stage inside its braces");
+                Diag::error("unknown-name", span, format!("`{name}` has no stage `{wanted}`")).hint(hint)
+            }
             Miss::Circle => Diag::error("cycle", span, format!("`{text}` depends on itself"))
                 .hint("change the input of one of the stages in the cycle"),
-            Miss::Output(declared, signature) => {
+            Miss::Output(declared, signature, _) => {
                 let ports = signature.outputs.iter().map(|out| out.name.as_str());
                 let all: Vec<String> = ports.clone().map(|port| format!("{name}.{port}")).collect();
                 let all = near::names(all.iter().map(String::as_str));
@@ -412,14 +494,16 @@ impl<'a> Lowerer<'a> {
         })
     }
 
-    /// The outputs of an instance and the stages that give them.
+    /// The outputs of an instance and the stages that give them; several for an output that stands for the copies of a `repeat`.
     pub(super) fn outlets(&self, at: usize, signature: &Signature) -> Vec<(String, Reference)> {
         let gives = signature.body.iter().flat_map(|body| &body.gives);
-        let outlet = |(out, entry): (&OutPort, &Option<NodeEntry>)| {
-            let mut found = self.find(at, entry.as_ref()?.text()?, &mut Vec::new()).ok()?;
-            (found.from.len() == 1).then(|| (out.name.clone(), found.from.remove(0)))
-        };
-        signature.outputs.iter().zip(gives).filter_map(outlet).collect()
+        let mut outlets = Vec::new();
+        for (out, entry) in signature.outputs.iter().zip(gives) {
+            let Some(text) = entry.as_ref().and_then(NodeEntry::text) else { continue };
+            let found = self.find(at, text, &mut Vec::new());
+            outlets.extend(found.into_iter().flat_map(|found| found.from).map(|from| (out.name.clone(), from)));
+        }
+        outlets
     }
 }
 

@@ -7,11 +7,12 @@ use super::{Lowerer, stage_name};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::arguments::{Argument, ParamValues};
+use crate::lang::keywords::REPEAT;
 use crate::lang::signature::{InPort, Signature};
 use crate::syntax::Node;
 
 /// Most stages in a pipeline, including those of templates.
-const MOST_STAGES: usize = 10_000;
+pub(super) const MOST_STAGES: usize = 10_000;
 
 /// Deepest nesting of templates.
 const DEEPEST: usize = 32;
@@ -28,6 +29,8 @@ pub(super) struct Frame<'a> {
     pub(super) values: ParamValues,
     /// The template use whose body it is; [`None`] for a pipeline.
     pub(super) of: Option<FrameOwner<'a>>,
+    /// The copy of a `repeat` that it is; names and parameters around it are its own as well.
+    pub(super) copy: Option<CopyOf>,
 }
 
 /// The meaning of a name.
@@ -37,6 +40,8 @@ pub(super) enum Declared<'a> {
     Stage(Span, Option<&'a Signature>),
     /// A template use, and the frame that it opened.
     Instance(Span, &'a Signature, usize),
+    /// A `repeat`, and the number of its [`Copies`](super::repeat::Copies).
+    Repeat(Span, usize),
     /// A port of the template whose body this is.
     Port(Span, &'a InPort),
 }
@@ -45,9 +50,23 @@ impl Declared<'_> {
     /// Where it is declared.
     pub(super) const fn span(&self) -> Span {
         match self {
-            Self::Stage(span, _) | Self::Instance(span, ..) | Self::Port(span, _) => *span,
+            Self::Stage(span, _) | Self::Instance(span, ..) | Self::Repeat(span, _) | Self::Port(span, _) => *span,
         }
     }
+}
+
+/// A copy of a `repeat`.
+pub(super) struct CopyOf {
+    /// The frame around it.
+    pub(super) parent: usize,
+    /// The name of the `repeat`: the parameter that holds its number.
+    pub(super) name: String,
+    /// The name in its declaration.
+    pub(super) span: Span,
+    /// Its number; [`None`] if the number of copies is not known where a body is checked by itself.
+    pub(super) number: Option<usize>,
+    /// Whether it is the first copy.
+    pub(super) first: bool,
 }
 
 /// The template use that a frame belongs to.
@@ -55,6 +74,8 @@ pub(super) struct FrameOwner<'a> {
     pub(super) signature: &'a Signature,
     /// Its position, and the frame it is in; [`None`] for a body that is checked by itself.
     pub(super) used: Option<(Span, usize)>,
+    /// The node that uses it; [`None`] for a body that is checked by itself.
+    pub(super) node: Option<&'a Node>,
     /// The arguments of its ports.
     pub(super) given: BTreeMap<String, Vec<Argument>>,
 }
@@ -62,16 +83,21 @@ pub(super) struct FrameOwner<'a> {
 impl<'a> Frame<'a> {
     /// The frame of a pipeline.
     pub(super) fn pipeline(values: ParamValues) -> Self {
-        Self { prefix: String::new(), declared: BTreeMap::new(), nodes: Vec::new(), values, of: None }
+        Self { prefix: String::new(), declared: BTreeMap::new(), nodes: Vec::new(), values, of: None, copy: None }
     }
 
     /// The frame of a body: its ports are names in it, its parameters have no values yet.
-    pub(super) fn body(prefix: String, signature: &'a Signature, used: Option<(Span, usize)>) -> Self {
+    pub(super) fn body(
+        prefix: String,
+        signature: &'a Signature,
+        used: Option<(Span, usize)>,
+        node: Option<&'a Node>,
+    ) -> Self {
         let mut values = ParamValues::default();
         values.known.extend(signature.params.iter().map(|param| (param.name.clone(), None)));
         let ports = signature.inputs.iter().map(|port| (port.name.clone(), Declared::Port(port.span, port)));
-        let of = Some(FrameOwner { signature, used, given: BTreeMap::new() });
-        Self { prefix, declared: ports.collect(), nodes: Vec::new(), values, of }
+        let of = Some(FrameOwner { signature, used, node, given: BTreeMap::new() });
+        Self { prefix, declared: ports.collect(), nodes: Vec::new(), values, of, copy: None }
     }
 }
 
@@ -82,7 +108,19 @@ impl<'a> Lowerer<'a> {
         self.frames.push(frame);
         for child in nodes {
             let kind = &child.name;
-            if matches!(kind.text.as_str(), "doc" | "param" | "extends" | "without") && self.frames[at].of.is_none() {
+            if matches!(kind.text.as_str(), "doc" | "param" | "extends" | "without")
+                && self.frames[at].of.is_none()
+                && self.frames[at].copy.is_none()
+            {
+                continue;
+            }
+            if kind.text == REPEAT {
+                self.repeat(at, child);
+                continue;
+            }
+            if kind.text == "param" && self.frames[at].copy.is_some() {
+                let hint = "declare it around the `repeat`";
+                self.error(at, "unknown-node", kind.span, "`param` is not allowed inside a `repeat`", hint);
                 continue;
             }
             if matches!(kind.text.as_str(), "sweep" | "over" | "zip") {
@@ -94,6 +132,8 @@ impl<'a> Lowerer<'a> {
             if matches!(kind.text.as_str(), "extends" | "without" | "stage") {
                 let message = if kind.text == "stage" {
                     "`stage` is not allowed inside a pipeline or a template body".to_owned()
+                } else if self.frames[at].copy.is_some() {
+                    format!("`{}` is not allowed inside a `repeat`", kind.text)
                 } else {
                     format!("`{}` is not allowed inside a template body", kind.text)
                 };
@@ -143,15 +183,8 @@ impl<'a> Lowerer<'a> {
             return self.error(at, "missing-name", node.head, format!("this `{kind}` needs a name"), hint);
         };
         self.check_name(at, &name, span);
-        if self.frames[at].values.known.contains_key(&name) {
-            let hint = "rename one of them; `--set` cannot distinguish them";
-            self.error(at, "duplicate-name", span, format!("`{name}` is also the name of a parameter"), hint);
-        }
-        if let Some(first) = self.frames[at].declared.get(&name) {
-            let what = if matches!(first, Declared::Port(..)) { "a port and a stage" } else { "two stages" };
-            let found = Diag::error("duplicate-name", span, format!("{what} are named `{name}`"));
-            let found = found.also(first.span(), "first here").hint("rename one of them");
-            return self.report(at, found);
+        if !self.is_free(at, &name, span) {
+            return;
         }
         let declared = match signature {
             Some(signature) if signature.body.is_some() => self.instance(at, node, signature, &name, span),
@@ -173,6 +206,20 @@ impl<'a> Lowerer<'a> {
         frame.nodes.push(node);
     }
 
+    /// Whether a name has no other meaning in a frame, after reporting one that has.
+    pub(super) fn is_free(&mut self, at: usize, name: &str, span: Span) -> bool {
+        if self.frames[at].values.known.contains_key(name) {
+            let hint = "rename one of them; `--set` cannot distinguish them";
+            self.error(at, "duplicate-name", span, format!("`{name}` is also the name of a parameter"), hint);
+        }
+        let Some(first) = self.frames[at].declared.get(name) else { return true };
+        let what = if matches!(first, Declared::Port(..)) { "a port and a stage" } else { "two stages" };
+        let found = Diag::error("duplicate-name", span, format!("{what} are named `{name}`"));
+        let found = found.also(first.span(), "first here").hint("rename one of them");
+        self.report(at, found);
+        false
+    }
+
     /// Opens the frame of a template use; if that fails, the name stands for a stage of unknown type.
     fn instance(
         &mut self,
@@ -184,7 +231,7 @@ impl<'a> Lowerer<'a> {
     ) -> Declared<'a> {
         let Some(body) = &signature.body else { return Declared::Stage(span, Some(signature)) };
         let mut depth = 0;
-        let mut outer = Some(at);
+        let mut outer = Some(self.around_copies(at));
         while let Some(instance) = outer.and_then(|outer| self.frames[outer].of.as_ref()) {
             depth += 1;
             if std::ptr::eq(instance.signature, signature) {
@@ -194,7 +241,7 @@ impl<'a> Lowerer<'a> {
                 self.report(at, found);
                 return Declared::Stage(span, None);
             }
-            outer = instance.used.map(|(_, parent)| parent);
+            outer = instance.used.map(|(_, parent)| self.around_copies(parent));
         }
         if depth > DEEPEST {
             let message = format!("templates are nested more than {DEEPEST} levels deep");
@@ -205,7 +252,7 @@ impl<'a> Lowerer<'a> {
             return Declared::Stage(span, None);
         }
         let prefix = format!("{}{name}.", self.frames[at].prefix);
-        let frame = self.open(Frame::body(prefix, signature, Some((span, at))), &body.nodes);
+        let frame = self.open(Frame::body(prefix, signature, Some((span, at)), Some(node)), &body.nodes);
         Declared::Instance(span, signature, frame)
     }
 }

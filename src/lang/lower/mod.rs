@@ -3,6 +3,7 @@
 
 mod connect;
 mod frame;
+pub(super) mod repeat;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::base::Span;
 use crate::diag::{Diag, Severity};
 use crate::syntax::{Node, NodeEntry, Scalar};
 use frame::{Declared, Frame};
+use repeat::{Copies, addresses, without_numbers};
 
 /// The frame of the pipeline, or of a body that is checked by itself.
 const ROOT: usize = 0;
@@ -49,10 +51,12 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], reported: 
     let values = lowerer.params(node);
     lowerer.open(Frame::pipeline(values), node.nodes());
     let mut names: Vec<String> = lowerer.frames[ROOT].values.known.keys().cloned().collect();
-    names.extend(lowerer.paths().map(|(path, _)| path));
+    names.extend(lowerer.paths().map(|(path, _)| without_numbers(&path)));
     names.push("seed".to_owned());
     names.sort();
+    names.dedup();
     lowerer.read();
+    lowerer.leave_copies();
     lowerer.unused_params(ROOT, node.nodes());
     if let Some(doc) = node.child("doc") {
         let words: Vec<String> = doc.args().map(written).collect();
@@ -76,7 +80,7 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], reported: 
 pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope, reported: &mut Reported) -> Vec<Diag> {
     let Some(body) = &signature.body else { return Vec::new() };
     let mut lowerer = Lowerer::new(scope, &[], reported);
-    let mut frame = Frame::body(String::new(), signature, None);
+    let mut frame = Frame::body(String::new(), signature, None, None);
     for param in &signature.params {
         let value = param.default.as_ref().map(|value| values::entries(value, signature.span));
         let value = value.or_else(|| param.optional.then(Vec::new));
@@ -84,6 +88,7 @@ pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope,
     }
     lowerer.open(frame, &body.nodes);
     lowerer.read();
+    lowerer.leave_copies();
     lowerer.unused_params(ROOT, declaring.nodes());
     lowerer.stages();
     let errors = lowerer.diags.iter();
@@ -98,6 +103,8 @@ struct Lowerer<'a> {
     settings: &'a [Setting],
     frames: Vec<Frame<'a>>,
     drafts: Vec<Draft<'a>>,
+    /// The copies of each `repeat`.
+    repeats: Vec<Copies>,
     /// By frame and stage, the reference at the port that its outputs follow.
     followed: BTreeMap<(usize, String), String>,
     /// Number of stages and instances declared.
@@ -117,6 +124,7 @@ impl<'a> Lowerer<'a> {
             settings,
             frames: Vec::new(),
             drafts: Vec::new(),
+            repeats: Vec::new(),
             followed: BTreeMap::new(),
             stages: 0,
             whole: true,
@@ -126,10 +134,12 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    /// Reports a diagnostic in a frame; in a template with the places of its use, and only once for all of them.
+    /// Reports a diagnostic in a frame; in a template with the places of its use. One in a template or in a copy of a `repeat` is reported
+    /// only once.
     fn report(&mut self, at: usize, mut diag: Diag) {
         let used = self.used(at);
-        if !used.is_empty()
+        let copied = self.frames.get(at).is_some_and(|frame| frame.copy.is_some());
+        if (copied || !used.is_empty())
             && let Some(label) = diag.labels.first()
             && !self.reported.insert((diag.code, diag.message.clone(), label.span))
         {
@@ -156,10 +166,13 @@ impl<'a> Lowerer<'a> {
     /// The uses of the templates around a frame, the innermost first, with their names.
     fn used(&self, at: usize) -> Vec<(Span, String)> {
         let mut used = Vec::new();
-        let mut at = at;
-        while let Some((span, parent)) = self.frames.get(at).and_then(|frame| frame.of.as_ref()?.used) {
+        if self.frames.is_empty() {
+            return used;
+        }
+        let mut at = self.around_copies(at);
+        while let Some((span, parent)) = self.frames[at].of.as_ref().and_then(|of| of.used) {
             used.push((span, self.frames[at].prefix.trim_end_matches('.').to_owned()));
-            at = parent;
+            at = self.around_copies(parent);
         }
         used
     }
@@ -167,7 +180,8 @@ impl<'a> Lowerer<'a> {
     /// Every stage and every instance by its dotted name.
     fn paths(&self) -> impl Iterator<Item = (String, Declared<'a>)> {
         self.frames.iter().flat_map(|frame| {
-            let named = frame.declared.iter().filter(|(_, declared)| !matches!(declared, Declared::Port(..)));
+            let named =
+                frame.declared.iter().filter(|(_, of)| !matches!(of, Declared::Port(..) | Declared::Repeat(..)));
             named.map(|(name, declared)| (format!("{}{name}", frame.prefix), *declared))
         })
     }
@@ -183,6 +197,11 @@ impl<'a> Lowerer<'a> {
                 Some(Declared::Instance(.., frame)) if rest.len() > name.len() => {
                     end += name.len() + 1;
                     at = *frame;
+                }
+                Some(Declared::Repeat(_, index)) if rest.len() > name.len() => {
+                    let (copies, inner) = self.copies(*index, &rest[name.len() + 1..])?;
+                    end = path.len() - inner.len();
+                    at = *copies.first()?;
                 }
                 Some(Declared::Stage(..)) if rest.len() > name.len() => return Some(&path[..end + name.len()]),
                 _ => return path[..end].strip_suffix('.'),
@@ -265,6 +284,7 @@ impl<'a> Lowerer<'a> {
     /// Reads every stage and instance, outer ones before those in their bodies, and connects them.
     fn read(&mut self) {
         for at in 0..self.frames.len() {
+            self.enter_copy(at);
             for node in std::mem::take(&mut self.frames[at].nodes) {
                 let Some((name, span)) = stage_name(node) else { continue };
                 let Some(declared) = self.frames[at].declared.get(&name).copied() else { continue };
@@ -419,9 +439,10 @@ impl<'a> Lowerer<'a> {
     /// Overrides the arguments of this stage by its settings.
     fn set(&mut self, stage: &str, signature: &Signature, given: &mut Vec<Argument>) {
         for (i, setting) in self.settings.iter().enumerate() {
-            let path = setting.path.strip_prefix(stage).and_then(|rest| rest.strip_prefix('.'));
             // Stages in a body have settings of their own.
-            let Some(path) = path.filter(|_| self.owner(&setting.path) == Some(stage)) else { continue };
+            let owner = self.owner(&setting.path).filter(|owner| addresses(owner, stage));
+            let path = owner.and_then(|owner| setting.path[owner.len()..].strip_prefix('.'));
+            let Some(path) = path else { continue };
             self.matched.insert(i);
             let replaces_case =
                 signature.params.iter().find(|param| param.name == path && param.ty == ParamType::Choice);
@@ -456,7 +477,9 @@ impl<'a> Lowerer<'a> {
                 span: instance.used?.0,
             })
         };
-        self.frames.iter().enumerate().filter_map(of).collect()
+        let mut instances: Vec<Instance> = self.frames.iter().enumerate().filter_map(of).collect();
+        instances.extend(self.repeats.iter().flat_map(|copies| self.copied(copies)));
+        instances
     }
 
     /// The stages, after the checks of the whole.
@@ -465,7 +488,14 @@ impl<'a> Lowerer<'a> {
         let alone = self.frames[ROOT].of.is_some();
         let drafts = std::mem::take(&mut self.drafts);
         let (contexts, found) = flow::check(&drafts, self.scope, whole && !alone);
-        self.diags.extend(found);
+        for diag in found {
+            // The copies of a `repeat` have the same mistakes.
+            let places = |diag: &Diag| diag.labels.iter().map(|label| label.span).collect::<Vec<_>>();
+            let same = |known: &Diag| known.code == diag.code && places(known) == places(&diag);
+            if self.repeats.is_empty() || !self.diags.iter().any(same) {
+                self.diags.push(diag);
+            }
+        }
         let stage = |(draft, context): (Draft, flow::FlowContext)| {
             let mut spec = StageSpec { marks: context.marks, ..draft.spec };
             spec.params.extend(context.withheld);

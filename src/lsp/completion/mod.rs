@@ -17,6 +17,7 @@ use gen_lsp_types::{
 use super::docs;
 use super::view::View;
 use crate::lang::index::ScopeNames;
+use crate::lang::keywords::REPEAT;
 use crate::lang::param_type;
 use crate::lang::signature::Signature;
 use crate::syntax::{Cursor, Head, Node, Spot, cursor};
@@ -94,22 +95,49 @@ fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<CompletionCandidate> {
             let Some((names, node)) = names() else { return Vec::new() };
             in_pipeline(view, cursor, &names, node, true)
         }
-        ("pipeline", [stage, chain @ ..]) => {
+        ("pipeline", chain) => {
             let Some((names, node)) = names() else { return Vec::new() };
-            stage::items(view, cursor, &names, (stage, find(node, stage)), chain)
+            in_stages(view, cursor, names, node, chain)
         }
         ("stage", []) => in_template(view, cursor, top),
         ("stage", [body]) if body.name == "body" => {
             let Some((names, node)) = names() else { return Vec::new() };
             in_pipeline(view, cursor, &names, node, false)
         }
-        ("stage", [body, stage, chain @ ..]) if body.name == "body" => {
+        ("stage", [body, chain @ ..]) if body.name == "body" => {
             let Some((names, node)) = names() else { return Vec::new() };
-            stage::items(view, cursor, &names, (stage, node.child("body").and_then(|body| find(body, stage))), chain)
+            in_stages(view, cursor, names, node.child("body").unwrap_or(node), chain)
         }
         ("stage", [part, ..]) => in_part(cursor, part),
         ("network", chain) => network::items(view, cursor, top, chain, at),
         _ => Vec::new(),
+    }
+}
+
+/// Completions below a stage of `node`, or in the `repeat`s around it.
+fn in_stages(
+    view: &View,
+    cursor: &Cursor,
+    mut names: ScopeNames,
+    node: &Node,
+    mut chain: &[Head],
+) -> Vec<CompletionCandidate> {
+    let mut node = Some(node);
+    while let [head, rest @ ..] = chain
+        && head.name == REPEAT
+    {
+        let inner = node.and_then(|node| find(node, head));
+        if let Some(name) = inner.and_then(|inner| inner.args().nth(1)?.text()) {
+            names = names.inside(name);
+        }
+        (node, chain) = (inner, rest);
+    }
+    match (chain, node) {
+        ([stage, chain @ ..], node) => {
+            stage::items(view, cursor, &names, (stage, node.and_then(|node| find(node, stage))), chain)
+        }
+        ([], Some(node)) => in_pipeline(view, cursor, &names, node, false),
+        ([], None) => Vec::new(),
     }
 }
 
@@ -162,6 +190,11 @@ fn in_pipeline(
         (Spot::Name, _) => {
             let mut items: Vec<CompletionCandidate> =
                 view.index.kinds(view.file()).into_iter().map(|(name, signature)| of_kind(name, signature)).collect();
+            items.extend(keywords(&[(
+                REPEAT,
+                "repeat ${1:5} ${2:fold} {\n    $0\n}",
+                "Its stages several times; inside, `$NAME` is 1, 2, …",
+            )]));
             if pipeline {
                 items.extend(keywords(&[
                     (

@@ -12,6 +12,7 @@ mod modules;
 mod networks;
 mod packages;
 mod properties;
+mod repeats;
 mod replay;
 mod schema;
 mod suite;

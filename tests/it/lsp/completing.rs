@@ -157,3 +157,17 @@ fn holes_are_offered_to_clients_that_fill_them() {
     assert_eq!(extract["textEdit"]["newText"], "extract ${1:name} { from ${2:PHOTOGRAPHS}; $0 }");
     assert_eq!(extract["insertTextFormat"], 2);
 }
+
+#[test]
+fn a_repeat_offers_what_is_around_it_and_its_stages_are_offered_outside() {
+    let inside = texts(&format!("pipeline p seed=1 {{ {SPLIT}; repeat 3 fold {{ train t {{ data | }} }} }}"));
+    assert!(has(&inside, "folds.train"), "{inside:?}");
+    let own = "repeat 3 fold { split sides { from tiles; folds 3; fold $fold }; train t { data | } }";
+    let inside = texts(&format!("pipeline p seed=1 {{ {SPLIT}; {own} }}"));
+    assert!(has(&inside, "sides.train"), "{inside:?}");
+    let stages = texts(&format!("pipeline p seed=1 {{ {SPLIT}; repeat 3 fold {{ tra| }} }}"));
+    assert!(has(&stages, "train") && !has(&stages, "extends"), "{stages:?}");
+    let scores = "repeat 3 fold { eval scores { data folds.test } }; pool all { of | }";
+    let outside = texts(&format!("pipeline p seed=1 {{ {SPLIT}; {scores} }}"));
+    assert!(has(&outside, "fold.scores"), "{outside:?}");
+}

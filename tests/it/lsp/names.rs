@@ -173,6 +173,42 @@ fn a_rename_takes_every_place_and_leaves_nothing_wrong() {
 }
 
 #[test]
+fn a_rename_follows_a_repeat_and_its_stages_inside_and_outside() {
+    const FOLDS: &str = "pipeline p seed=1 {
+    synthetic eyes
+    extract tiles { from eyes; size 64 }
+    repeat 2 fold {
+        split sides { from tiles; folds 2; fold $fold }
+        train classifier { data sides.train; valid sides.valid; network shallow-cnn }
+        eval scores { model classifier; data sides.test }
+    }
+    pool all { of fold.scores; data tiles }
+    report page { of all fold.2.sides.test fold.1.classifier }
+}
+sweep s { over fold.classifier.epochs 1 2 }
+";
+    let client = Client::new();
+    for (word, nth, new) in [
+        ("fold {", 0, "part"),
+        ("sides {", 0, "halves"),
+        ("classifier", 2, "net"),
+        ("scores;", 0, "metrics"),
+        ("tiles {", 0, "cuts"),
+    ] {
+        let uri = client.open("a.kdl", FOLDS);
+        assert_eq!(client.codes(&uri), Vec::<String>::new(), "{word}");
+        let changes = renamed(&client, &uri, &at(FOLDS, word, nth), new);
+        let text = edited(FOLDS, &changes[&uri]);
+        assert_ne!(text, FOLDS);
+        client.replace(&uri, &text);
+        assert_eq!(client.codes(&uri), Vec::<String>::new(), "{word}: {text}");
+        client.tell("textDocument/didClose", json!({"textDocument": {"uri": uri}}));
+    }
+    let uri = client.open("a.kdl", FOLDS);
+    assert!(hover(&client, &uri, &at(FOLDS, "classifier", 0)).contains("train fold.classifier"));
+}
+
+#[test]
 fn a_rename_that_would_break_something_is_refused_in_words() {
     let client = Client::new();
     let uri = client.open("a.kdl", TEXT);
