@@ -197,13 +197,12 @@ fn property(node: &Node, key: &str) -> String {
 fn add(names: &mut BTreeMap<String, NameInfo>, node: &Node, scope: &NameScope, kind: String) {
     let Some((name, span)) = text_of(node) else { return };
     let default = node.prop("default").map(|entry| entry.value.to_string());
-    match names.get_mut(&name) {
-        // A repeated name is the other pipeline's, changed.
-        Some(named) => named.kind = kind,
-        None => {
-            let path = name.clone();
-            names.insert(name, NameInfo { scope: scope.clone(), path, kind, span, default });
-        }
+    // A repeated name is the other pipeline's, changed.
+    if let Some(named) = names.get_mut(&name) {
+        named.kind = kind;
+    } else {
+        let path = name.clone();
+        names.insert(name, NameInfo { scope: scope.clone(), path, kind, span, default });
     }
 }
 
@@ -212,12 +211,11 @@ fn add_stage(names: &mut BTreeMap<String, NameInfo>, node: &Node, scope: &NameSc
     let Some((name, span)) = stage_name(node) else { return };
     let path = format!("{prefix}{name}");
     let kind = node.name.text.clone();
-    match names.get_mut(&path) {
-        Some(named) => named.kind = kind,
-        None => {
-            let named = NameInfo { scope: scope.clone(), path: path.clone(), kind, span, default: None };
-            names.insert(path.clone(), named);
-        }
+    if let Some(named) = names.get_mut(&path) {
+        named.kind = kind;
+    } else {
+        let named = NameInfo { scope: scope.clone(), path: path.clone(), kind, span, default: None };
+        names.insert(path.clone(), named);
     }
     if node.name.text == REPEAT {
         for stage in node.nodes() {
