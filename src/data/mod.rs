@@ -26,6 +26,7 @@ pub mod image_issues;
 pub mod item;
 pub mod join;
 mod jpeg_header;
+pub mod label_files;
 pub mod leak;
 pub mod lesion_extent;
 pub mod lesion_patches;

@@ -129,14 +129,27 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 
     let covers = covered(&read, &labels, classes.len());
     let absent = |absent: bool| if absent { WithoutMask::Absent } else { WithoutMask::Unknown };
-    let [absent_shape, absent_unlisted] =
-        [params.text("absent-shape")? == "absent", params.text("unlisted")? == "absent"];
+    let absent_shape = params.text("absent-shape")?;
+    let absent_unlisted = params.text("unlisted")? == "absent";
+    if absent_shape == "listed"
+        && sized.photographs.iter().flat_map(|own| &own.sources).all(|one| one.searched.is_empty())
+    {
+        let text = "no annotation file says which classes were searched for";
+        let hint = "COCO lists absent ones in `neg_category_ids`, GeoJSON of macula all of them in `classes`; otherwise write `absent-shape absent` or `absent-shape unknown`";
+        return Err(StageError::input("nothing-listed", text).hint(hint).field("absent-shape"));
+    }
     let without = |own: &Attached<'_>| -> Vec<WithoutMask> {
         if own.sources.is_empty() {
             return vec![absent(absent_unlisted); classes.len()];
         }
-        let known = |class: usize| own.sources.iter().any(|source| covers[source.file][class]);
-        (0..classes.len()).map(|class| absent(absent_shape && known(class))).collect()
+        let known = |class: usize| {
+            own.sources.iter().any(|source| match absent_shape {
+                "absent" => covers[source.file][class],
+                "listed" => source.searched.contains(&class),
+                _ => false,
+            })
+        };
+        (0..classes.len()).map(|class| absent(known(class))).collect()
     };
     let mut counts = vec![ClassCounts::default(); classes.len()];
     let mut sources = Vec::new();

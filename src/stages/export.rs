@@ -1,18 +1,14 @@
-//! `export`: patches as PNG files in folders by label, and a table of them.
+//! `export`: patches and photographs with their labels, in files that other programs read.
 
-use std::collections::BTreeMap;
+mod patches;
+mod photographs;
 
-use rayon::prelude::*;
-
-use crate::base::figure::{counted, thousands};
-use crate::data::csv;
-use crate::data::leak::inner;
-use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard};
-use crate::data::photographs::Official;
-use crate::data::png_image::{PixelFormat, png};
+use crate::base::figure::counted;
+use crate::data::label_files::{CocoWriter, LabelledPicture};
+use crate::data::patches::{Label, PatchSet, SetInfo};
 use crate::lang::value::Value;
-use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Work};
-use crate::store::{Entry, Tree};
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Table, Warning, Work};
+use crate::store::Entry;
 
 /// The implementation of `export`.
 pub const EXPORT: Implementation = Implementation {
@@ -27,95 +23,115 @@ pub const EXPORT: Implementation = Implementation {
     work: Work::Whole(run),
 };
 
-fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
-    let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
-    let written: Vec<Result<Vec<PatchFile>, StageError>> =
-        set.parts.par_iter().map(|part| photograph(ctx, &set.info, part)).collect();
-    let mut tree = Tree::default();
-    let mut folders: BTreeMap<String, i64> = BTreeMap::new();
-    let mut listed: BTreeMap<String, String> = BTreeMap::new();
-    for (part, files) in set.parts.iter().zip(written) {
-        for ((folder, name, entry), row) in files?.into_iter().zip(&part.rows) {
-            let path = format!("{folder}/{name}");
-            listed.insert(path.clone(), manifest_line(&path, part, row));
-            tree.insert(path, entry);
-            *folders.entry(folder).or_default() += 1;
-        }
-    }
-    let files = tree.entries.len() as u64;
-    if matches!(ctx.params.get("manifest"), Value::Bool(true)) {
-        let head = ["path", "photograph", "patient", "split", "x", "y"].into_iter();
-        let head = csv::line(head.chain(set.info.classes.iter().map(String::as_str)));
-        let text: String = std::iter::once(head).chain(listed.into_values()).collect();
-        tree.insert("manifest.csv", ctx.objects.put(text.as_bytes())?);
-    }
-    let mut headline = format!(
-        "{} as PNG in {}",
-        counted(files, "patch", "patches"),
-        counted(folders.len() as u64, "folder", "folders")
-    );
-    if set.len() > files {
-        let repeated = thousands(set.len());
-        headline = format!("{headline}; each repeated patch is written once ({repeated} including repeats)");
-    }
-    let rows = folders.into_iter().map(|(folder, count)| vec![Cell::Text(folder), Cell::Int(count)]).collect();
-    let columns = vec!["folder".into(), "patches".into()];
-    let summary = Summary {
-        headline,
-        tables: vec![Table { title: "folders".into(), columns, rows }],
-        warnings: Vec::new(),
-        ..Summary::default()
-    };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+/// File with the annotations of all pictures.
+const COCO: &str = "annotations.json";
+
+/// Table of all pictures.
+const MANIFEST: &str = "manifest.csv";
+
+/// Format of the labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelFormat {
+    /// Masks as PNG; of patches, folders by label.
+    Png,
+    /// One COCO JSON.
+    Coco,
+    /// One `GeoJSON` per photograph.
+    GeoJson,
 }
 
-/// Line of a patch in `manifest.csv`; a label is 1, 0 or empty.
-fn manifest_line(path: &str, part: &Part, row: &PatchRow) -> String {
-    let (x, y) = (row.x.to_string(), row.y.to_string());
-    let patient = part.patient.as_deref().unwrap_or_default();
-    let split = part.official.map(Official::name).unwrap_or_default();
-    let label = |label: &Label| match label {
+/// What is written.
+#[derive(Clone, Copy, Debug)]
+struct ExportSpec {
+    format: LabelFormat,
+    /// Whether the pictures are.
+    images: bool,
+    /// Whether [`MANIFEST`] is.
+    manifest: bool,
+}
+
+impl ExportSpec {
+    fn new(params: &Params) -> Self {
+        Self {
+            format: match params.text("format") {
+                Ok("coco") => LabelFormat::Coco,
+                Ok("geojson") => LabelFormat::GeoJson,
+                _ => LabelFormat::Png,
+            },
+            images: !matches!(params.get("images"), Value::Bool(false)),
+            manifest: matches!(params.get("manifest"), Value::Bool(true)),
+        }
+    }
+}
+
+fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let spec = ExportSpec::new(ctx.params);
+    let from = ctx.inputs.one("from")?;
+    if SetInfo::read(from, ctx.objects)?.is_some() {
+        patches::run(ctx, &spec, &PatchSet::read(from, ctx.objects)?)
+    } else {
+        photographs::run(ctx, &spec, from)
+    }
+}
+
+/// A label in a table: 1, 0 or empty.
+const fn cell(label: Label) -> &'static str {
+    match label {
         Label::Present => "1",
         Label::Absent => "0",
         Label::Unknown => "",
-    };
-    csv::line([path, &part.photograph, patient, split, &x, &y].into_iter().chain(row.labels.iter().map(label)))
+    }
 }
 
-/// A written patch: folder, file name, content.
-type PatchFile = (String, String, Entry);
-
-fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<PatchFile>, StageError> {
-    ctx.stop.check()?;
-    if part.rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let shard = Shard::open(part, info, ctx.objects)?;
-    part.rows
-        .iter()
-        .map(|row| {
-            let pixels = inner(shard.pixels(row.index), info.size, info.margin);
-            let entry = ctx.objects.put(&png(&pixels, info.size, info.size, PixelFormat::Rgb))?;
-            Ok((folder_of(row, &info.classes), format!("{}_x{}_y{}.png", part.photograph, row.x, row.y), entry))
-        })
-        .collect()
+/// The COCO file of these pictures.
+fn coco<'p>(
+    ctx: &Ctx,
+    classes: &[String],
+    pictures: impl Iterator<Item = &'p LabelledPicture>,
+) -> Result<Entry, StageError> {
+    let mut file = CocoWriter::new(classes);
+    pictures.for_each(|picture| file.add(picture));
+    Ok(ctx.objects.put(&file.to_bytes()?)?)
 }
 
-/// Folder of a patch: its lesions (`MA+EX`), `healthy` or `undetermined`, followed by unknown classes: `MA_unknown-EX-SE`.
-fn folder_of(row: &PatchRow, classes: &[String]) -> String {
-    let with = |wanted: Label| {
-        let found = classes.iter().zip(&row.labels).filter(move |(_, label)| **label == wanted);
-        found.map(|(class, _)| class.as_str()).collect::<Vec<_>>()
+/// Pictures and lesions of each class, and a warning about labels that the format cannot state.
+fn labels(classes: &[String], pictures: &[&LabelledPicture], format: LabelFormat) -> (Table, Option<Warning>) {
+    let count = |holds: &dyn Fn(&LabelledPicture) -> bool| {
+        Cell::Int(pictures.iter().filter(|picture| holds(picture)).count() as i64)
     };
-    let (present, unknown) = (with(Label::Present), with(Label::Unknown));
-    let mut folder = match (present.is_empty(), unknown.is_empty()) {
-        (false, _) => present.join("+"),
-        (true, true) => "healthy".to_owned(),
-        (true, false) => "undetermined".to_owned(),
+    let row = |(class, name): (usize, &String)| {
+        let has = |wanted: Label| count(&|picture| picture.labels[class] == wanted);
+        let lesions = pictures.iter().flat_map(|picture| &picture.lesions).filter(|lesion| lesion.class == class);
+        vec![
+            Cell::Text(name.clone()),
+            has(Label::Present),
+            has(Label::Absent),
+            has(Label::Unknown),
+            count(&|picture| picture.is_placeless(class)),
+            Cell::Int(lesions.count() as i64),
+        ]
     };
-    if !unknown.is_empty() {
-        folder.push_str("_unknown-");
-        folder.push_str(&unknown.join("-"));
-    }
-    folder
+    let columns = ["class", "present", "absent", "unknown", "without mask", "lesions"].map(str::to_owned).to_vec();
+    let table = Table { title: "labels".to_owned(), columns, rows: classes.iter().enumerate().map(row).collect() };
+    let is_lost = |picture: &LabelledPicture, class: usize| {
+        picture.labels[class] == Label::Unknown || picture.is_placeless(class)
+    };
+    let name = match format {
+        // An absent lesion has a black mask, an unknown one has none.
+        LabelFormat::Png => return (table, None),
+        LabelFormat::Coco => "COCO",
+        LabelFormat::GeoJson => "GeoJSON",
+    };
+    let mut lost = pictures.iter().filter_map(|picture| {
+        let class = (0..classes.len()).find(|class| is_lost(picture, *class))?;
+        Some((picture, &classes[class]))
+    });
+    let Some((first, class)) = lost.next() else { return (table, None) };
+    let how = format!(
+        "{} with classes that are unknown, or present without a mask (first: `{class}` of `{}`): {name} cannot \
+         say so, and other programs take them for absent",
+        counted(1 + lost.count() as u64, "picture", "pictures"),
+        first.photograph
+    );
+    (table, Some(Warning { code: "label-not-written".to_owned(), text: how }))
 }

@@ -37,7 +37,8 @@ pub(super) fn read(text: &str, rule: &ReadingRule<'_>, mistakes: &mut Annotation
             mistakes.add(&place, "has the `id` of an image before it");
         }
         let size = size(image, &place, mistakes);
-        file.pictures.push(AnnotatedPicture { name: name.to_owned(), place, size, shapes: Vec::new() });
+        let searched = searched(image, &categories, rule);
+        file.pictures.push(AnnotatedPicture { name: name.to_owned(), place, size, shapes: Vec::new(), searched });
     }
     for (at, annotation) in annotations.iter().enumerate() {
         let place = placed("annotations", at, annotation);
@@ -64,6 +65,12 @@ pub(super) fn read(text: &str, rule: &ReadingRule<'_>, mistakes: &mut Annotation
         }
     }
     Some(file)
+}
+
+/// Classes of the image's `neg_category_ids` (as in LVIS), which were searched for and not found.
+fn searched(image: &JsonNode, categories: &BTreeMap<String, String>, rule: &ReadingRule<'_>) -> Vec<usize> {
+    let class = |id: &f64| rule.labels.class(categories.get(&format!("{id}"))?);
+    image.get("neg_category_ids").and_then(JsonNode::numbers).unwrap_or_default().iter().filter_map(class).collect()
 }
 
 /// Place of an element: `annotations[17] (id 4123)`.

@@ -172,7 +172,7 @@ impl CvatFile<'_> {
             Some(id) => format!("{place} (image {id})"),
             None => place.to_owned(),
         };
-        self.file.pictures.push(AnnotatedPicture { name, place, size, shapes: Vec::new() });
+        self.file.pictures.push(AnnotatedPicture { name, place, size, ..AnnotatedPicture::default() });
     }
 
     fn shape(&mut self, kind: &str, attributes: &Attributes, place: &str, mistakes: &mut AnnotationMistakes) {

@@ -107,6 +107,8 @@ pub struct AnnotatedPicture {
     pub size: Option<[u32; 2]>,
     /// Shapes of classes.
     pub shapes: Vec<ClassShape>,
+    /// Classes that the file says were searched for, by the members that `absent-shape listed` names.
+    pub searched: Vec<usize>,
 }
 
 /// Content of an annotation file.

@@ -32,7 +32,9 @@ pub(super) fn read(text: &str, rule: &ReadingRule<'_>, mistakes: &mut Annotation
     let mut file = AnnotationFile::default();
     let side = |name| root.get(name).and_then(JsonNode::side);
     let size = side("width").zip(side("height")).map(|(width, height)| [width, height]);
-    let mut picture = AnnotatedPicture { size, ..AnnotatedPicture::default() };
+    let classes = root.get("classes").and_then(JsonNode::list).unwrap_or_default();
+    let searched = classes.iter().filter_map(|class| rule.labels.class(class.text()?)).collect();
+    let mut picture = AnnotatedPicture { size, searched, ..AnnotatedPicture::default() };
     for (at, feature) in features.iter().enumerate() {
         let place = match feature.get("id").and_then(JsonNode::id) {
             Some(id) => format!("{list}[{at}] (id {id})"),

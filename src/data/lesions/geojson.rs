@@ -86,7 +86,8 @@ pub fn collection(found: &PhotographLesions, outlines: &[Vec<PixelPolygon>]) -> 
     serde_json::to_vec(&collection).map_err(|error| StageError::Bug(error.to_string()))
 }
 
-fn geometry(polygons: &[PixelPolygon]) -> Value {
+/// Geometry of polygons, as they are.
+pub(in crate::data) fn geometry(polygons: &[PixelPolygon]) -> Value {
     let rings = |polygon: &PixelPolygon| -> Vec<Vec<PixelCorner>> {
         std::iter::once(&polygon.exterior).chain(&polygon.holes).map(|ring| closed(ring)).collect()
     };

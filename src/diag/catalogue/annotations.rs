@@ -52,6 +52,27 @@ pub(super) const PAGES: &[Page] = &[
         "Add them to a class (`|` separates several labels), or name them in `ignore`.",
     ),
     found(
+        "nothing-listed",
+        "`absent-shape listed` takes it from the annotation files which classes were searched for, but none of them says so.",
+        "Write `absent-shape absent` if all photographs were searched for all classes, or else `absent-shape unknown`.",
+    ),
+    found(
+        "label-not-written",
+        "The format of an export has no word for a class that was not annotated in a photograph, or that is present without a mask. Other \
+         programs take a photograph without shapes of a class for one without the lesion.",
+        "Leave these photographs out in the other program. `annotations` reads such classes as unknown with `absent-shape listed`.",
+    ),
+    found(
+        "no-kept-masks",
+        "Patches are exported with their outlines, but were cut without their masks.",
+        "Keep them: `extract { masks #true }`. Or export the photographs.",
+    ),
+    found(
+        "export-format",
+        "The format of an export does not suit its input, or nothing would be written.",
+        "Export photographs as `png`, `coco` or `geojson`, and patches as `png` or `coco`.",
+    ),
+    found(
         "small-shapes",
         "A shape is so small or thin that it covers the centre of no pixel. It gets the pixels under its corners, so that the lesion does \
          not vanish.",

@@ -39,6 +39,8 @@ pub(super) struct AttachedPicture<'r> {
     pub(super) size: Option<[u32; 2]>,
     /// Shapes in the file's coordinates.
     pub(super) shapes: &'r [ClassShape],
+    /// Classes that the file says were searched for.
+    pub(super) searched: &'r [usize],
 }
 
 /// Annotations of each photograph, in order.
@@ -137,6 +139,7 @@ fn pictures<'r>(number: usize, file: &'r ReadFile<'_>) -> impl Iterator<Item = A
         place: &picture.place,
         size: picture.size,
         shapes: &picture.shapes,
+        searched: &picture.searched,
     })
 }
 

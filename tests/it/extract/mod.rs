@@ -4,6 +4,7 @@ mod annotation_examples;
 mod annotation_mistakes;
 mod annotations;
 mod data_page;
+mod exported;
 pub(crate) mod image_files;
 mod image_issues;
 mod lab;

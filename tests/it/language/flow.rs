@@ -329,9 +329,9 @@ split dense { from all; like first }
     for (wrong, provides) in [
         ("train model { data first.train; valid valid; network shallow-cnn }", "provides photographs"),
         ("extract again { from folds.train }", "provides patches"),
-        ("split deep { from first.train }\nexport pictures { from deep.test }", "provides photographs"),
+        ("split deep { from first.train }\nfilter-black seen { from deep.test }", "provides photographs"),
         // Declared in another order.
-        ("export pictures { from deep.test }\nsplit deep { from first.train }", "provides photographs"),
+        ("filter-black seen { from deep.test }\nsplit deep { from first.train }", "provides photographs"),
     ] {
         let (diags, _) = check(&format!("{before}{wrong}\n"));
         assert_eq!(codes(&diags), ["port-type"], "{wrong}: {diags:#?}");
