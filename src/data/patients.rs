@@ -52,7 +52,7 @@ pub fn in_one_spelling(names: &[Option<String>]) -> (Vec<Option<String>>, Option
     let several: Vec<&BTreeSet<&String>> = spellings.values().filter(|spelled| spelled.len() > 1).collect();
     let warning = several.first().map(|first| {
         let count = counted(several.len() as u64, "patient", "patients");
-        let spelled = first.iter().map(|name| format!("`{}`", name.escape_default())).collect::<Vec<_>>().join(" and ");
+        let spelled = first.iter().map(|name| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(" and ");
         let text = format!("{count} in several spellings (first: {spelled}), each treated as one patient");
         Warning { code: "patient-spelling".to_owned(), text }
     });

@@ -120,6 +120,17 @@ impl Column {
     }
 }
 
+/// Name of a compression that is not supported.
+const fn unsupported(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => None,
+        Compression::GZIP(_) => Some("gzip"),
+        Compression::BROTLI(_) => Some("brotli"),
+        Compression::LZ4 | Compression::LZ4_RAW => Some("lz4"),
+        Compression::LZO => Some("lzo"),
+    }
+}
+
 fn optional<T: DataType, V>(
     to: &mut SerializedColumnWriter<'_>,
     values: &[Option<V>],
@@ -151,6 +162,12 @@ pub enum TableError {
     /// A column of an unsupported type.
     #[error("column `{0}` has an unsupported type")]
     Type(String),
+    /// A column whose compression is not supported.
+    #[error(
+        "it is compressed with {0}, which macula does not read; write it with zstd or snappy, in pandas by \
+         `to_parquet(path, compression=\"zstd\")`"
+    )]
+    Compression(&'static str),
     /// Two columns of the same name.
     #[error("two columns are named `{0}`")]
     Twice(String),
@@ -327,6 +344,9 @@ impl Columns {
                 .map_err(|_| ParquetError::General("a row group with a negative number of rows".to_owned()))?;
             for (&(leaf, optional), (_, column)) in read.iter().zip(&mut table.0) {
                 use parquet::column::reader::get_typed_column_reader as typed;
+                if let Some(name) = unsupported(group.metadata().column(leaf).compression()) {
+                    return Err(TableError::Compression(name));
+                }
                 let from = group.get_column_reader(leaf)?;
                 let of = (rows, optional);
                 match column {

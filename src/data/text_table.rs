@@ -41,6 +41,24 @@ impl TextRow {
     }
 }
 
+/// A text file as text.
+///
+/// # Errors
+/// Its encoding, if that is known, or the line at which it is not UTF-8.
+pub fn decoded(bytes: &[u8]) -> Result<&str, String> {
+    let save = "save it as \"CSV UTF-8\"";
+    // Without a mark, every other byte of Latin text is 0.
+    let zeros = |from: usize| bytes.iter().skip(from).step_by(2).take(64).filter(|byte| **byte == 0).count();
+    let wide = bytes.len() >= 8 && (zeros(0) > 16 || zeros(1) > 16 || 2 * zeros(0).max(zeros(1)) > bytes.len() / 2);
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || wide {
+        return Err(format!("it is UTF-16 (\"Unicode text\" of spreadsheets); {save}"));
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        format!("it is not UTF-8 (line {line}); {save}")
+    })
+}
+
 impl TextTable {
     /// Reads a table; the extension of `name` distinguishes Parquet from CSV, whose cells are separated by `separator`, or, without one, by
     /// `,`, `;` or tabs. Of Parquet, only the columns that are `wanted` are read; the others may be of any type.
@@ -68,10 +86,7 @@ impl TextTable {
     }
 
     fn from_csv(bytes: &[u8], separator: Option<char>) -> Result<Self, Vec<String>> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-            vec![format!("it is not UTF-8 (line {line}); save it as \"CSV UTF-8\"")]
-        })?;
+        let text = decoded(bytes).map_err(|text| vec![text])?;
         let separator = separator.unwrap_or_else(|| csv::separator(text));
         let mut records = records_separated(text, separator).map_err(|text| vec![text])?.into_iter().peekable();
         // Excel reads the separator from such a line.

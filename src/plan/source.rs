@@ -92,7 +92,9 @@ fn remember(
 ) -> Result<(), StageError> {
     let entries: usize = outcome.outputs.values().map(|tree| tree.entries.len()).sum();
     let (asked, made) = (seen.asked.into_inner(), seen.made.into_inner());
-    if entries < source.files.worth_remembering() {
+    // What a source makes, it parsed from files: each KiB takes about as long as looking at an entry.
+    let parsed: u64 = made.iter().map(|entry| entry.size / 1024).sum();
+    if entries.saturating_add(parsed as usize) < source.files.worth_remembering() {
         return Ok(());
     }
     // Taken after everything was read: later changes are younger than `began`.
