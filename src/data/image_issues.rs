@@ -1,6 +1,8 @@
 //! Issues of photographs and masks that can be decoded but look wrong: stored next to an item's result, reported once all items are
 //! done. Knows no stage.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::figure::counted;
@@ -21,6 +23,9 @@ pub struct ImageIssue {
     /// Kind of the issue.
     #[serde(rename = "odd")]
     pub kind: ImageIssueKind,
+    /// Values of no class and their pixels, of [`ImageIssueKind::OtherValues`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<(String, u64)>,
 }
 
 /// Kind of an issue.
@@ -39,15 +44,31 @@ pub enum ImageIssueKind {
     Turned,
     /// A mask with lesion pixels has the same bytes as that of another class.
     SharedMask,
+    /// A mask of several classes has values that belong to none.
+    OtherValues,
+    /// A mask has lesion pixels, but a table says that the lesion is absent.
+    LabelAbsent,
+    /// A mask has no lesion pixel, but a table says that the lesion is present.
+    LabelPresent,
     /// A photograph uses only the lowest part of its 16-bit range.
     Dark,
 }
 
 impl ImageIssue {
+    /// An issue of the mask of a class; of the photograph, if it is empty.
+    #[must_use]
+    pub fn new(class: &str, kind: ImageIssueKind) -> Self {
+        Self { class: class.to_owned(), kind, values: Vec::new() }
+    }
+
     /// The warning about this image, of the photograph with this name.
     #[must_use]
     pub fn warning(&self, photograph: &str) -> Warning {
-        let Self { class, kind } = self;
+        let Self { class, kind, values } = self;
+        if *kind == ImageIssueKind::OtherValues {
+            let text = format!("the mask of `{photograph}` has {}", of_no_class(values));
+            return Warning { code: kind.code().to_owned(), text };
+        }
         let (one, _, meaning) = kind.text();
         let text = if class.is_empty() {
             format!("photograph `{photograph}` {one}: {meaning}")
@@ -58,8 +79,23 @@ impl ImageIssue {
     }
 }
 
+/// Values that a warning names.
+const NAMED: usize = 6;
+
+/// `values of no class: 7 (12 pixels), 255 (3 pixels); they count as background`.
+fn of_no_class(values: &[(String, u64)]) -> String {
+    let named = |(value, count): &(String, u64)| format!("`{value}` ({})", counted(*count, "pixel", "pixels"));
+    let list: Vec<String> = values.iter().take(NAMED).map(named).collect();
+    let more = values.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("values of no class: {}{more}; they count as background", list.join(", "))
+}
+
 /// Kinds in the order in which they are reported.
-const ALL: [ImageIssueKind; 7] = [
+const ALL: [ImageIssueKind; 10] = [
+    ImageIssueKind::OtherValues,
+    ImageIssueKind::LabelAbsent,
+    ImageIssueKind::LabelPresent,
     ImageIssueKind::Dark,
     ImageIssueKind::Photograph,
     ImageIssueKind::SharedMask,
@@ -78,6 +114,8 @@ impl ImageIssueKind {
             Self::Photograph => "mask-is-photograph",
             Self::Turned => "mask-orientation",
             Self::SharedMask => "shared-mask",
+            Self::OtherValues => "value-of-no-class",
+            Self::LabelAbsent | Self::LabelPresent => "label-contradicts-mask",
             Self::Dark => "dark-photograph",
         }
     }
@@ -113,6 +151,21 @@ impl ImageIssueKind {
                 "are identical to those of other classes",
                 "both classes get the same labels",
             ),
+            Self::OtherValues => (
+                "has values that belong to no class",
+                "have values that belong to no class",
+                "they count as background",
+            ),
+            Self::LabelAbsent => (
+                "has lesion pixels, but its label in the table is absent",
+                "have lesion pixels, but their labels in the table are absent",
+                "the mask decides",
+            ),
+            Self::LabelPresent => (
+                "has no lesion pixel, but its label in the table is present",
+                "have no lesion pixel, but their labels in the table are present",
+                "the mask decides",
+            ),
             Self::Dark => (
                 "uses less than a quarter of its 16-bit range",
                 "use less than a quarter of their 16-bit range",
@@ -134,6 +187,17 @@ pub fn write(issues: &[ImageIssue], tree: &mut Tree, objects: &Objects) -> Resul
     Ok(())
 }
 
+/// Values of no class in all masks, the most frequent first.
+fn together(all: &[(&str, ImageIssue)]) -> Vec<(String, u64)> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (value, count) in all.iter().flat_map(|(_, issue)| &issue.values) {
+        *counts.entry(value).or_default() += count;
+    }
+    let mut counts: Vec<(String, u64)> = counts.into_iter().map(|(value, count)| (value.to_owned(), count)).collect();
+    counts.sort_by(|(one, many), (other, more)| more.cmp(many).then_with(|| one.cmp(other)));
+    counts
+}
+
 /// Warnings about the issues of all items: one for each kind, naming the first image.
 ///
 /// # Errors
@@ -152,6 +216,14 @@ pub fn warnings(results: &[(Item, Tree)], objects: &Objects) -> Result<Vec<Warni
         let count = 1 + own.count() as u64;
         let (_, many, meaning) = kind.text();
         let class = &first.class;
+        if *kind == ImageIssueKind::OtherValues && count > 1 {
+            let text = format!(
+                "{} have {} (first: that of `{name}`)",
+                counted(count, "mask", "masks"),
+                of_no_class(&together(&all))
+            );
+            return Some(Warning { code: kind.code().to_owned(), text });
+        }
         let text = match (count, class.is_empty()) {
             (1, _) => return Some(first.warning(name)),
             (_, true) => {

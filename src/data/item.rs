@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::annotations::{DRAWN, DrawnMask};
 use super::decode::{DecodedInfo, Photograph, is_jpeg};
 use super::image_issues::{ImageIssue, ImageIssueKind};
-use super::mask::{Mask, MaskValues};
+use super::mask::{self, Mask, MaskValues};
 use super::orientation::Orientation;
 use super::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
 use crate::base::Digest;
@@ -132,7 +132,7 @@ impl<'a> OpenPhotograph<'a> {
         let info = into.decode(&bytes, &self.shown(&file, entry))?;
         self.decoded.set(Some(info));
         if info.dark {
-            self.issues.borrow_mut().push(ImageIssue { class: String::new(), kind: ImageIssueKind::Dark });
+            self.issues.borrow_mut().push(ImageIssue::new("", ImageIssueKind::Dark));
         }
         Ok(entry.digest)
     }
@@ -266,6 +266,7 @@ impl<'a> OpenPhotograph<'a> {
 
     /// Notes what looks wrong about the mask of class `k`, whose file is `entry`.
     fn note_issues(&self, k: usize, mask: &Mask, entry: &Entry) -> Result<(), StageError> {
+        let others = self.other_values(k, entry)?;
         let (width, height) = (mask.bits().width(), mask.bits().height());
         let is_photograph = self.photograph_entry()?.1 == entry;
         // Black masks of absent lesions are rightly the same.
@@ -279,7 +280,18 @@ impl<'a> OpenPhotograph<'a> {
             mask.bits().count() > 0 && others.any(|(_, class)| same(class))
         };
         let mut issues = self.issues.borrow_mut();
-        let mut note = |kind| issues.push(ImageIssue { class: self.classes[k].clone(), kind });
+        if !others.is_empty() {
+            issues
+                .push(ImageIssue { values: others, ..ImageIssue::new(&self.classes[k], ImageIssueKind::OtherValues) });
+        }
+        let mut note = |kind| issues.push(ImageIssue::new(&self.classes[k], kind));
+        let is_empty = mask.bits().count() == 0;
+        if self.facts.told_absent.contains(&k) && !is_empty {
+            note(ImageIssueKind::LabelAbsent);
+        }
+        if self.without_mask(k) == WithoutMask::Present && is_empty {
+            note(ImageIssueKind::LabelPresent);
+        }
         match mask.seen() {
             _ if is_photograph => note(ImageIssueKind::Photograph),
             MaskValues::Photograph => note(ImageIssueKind::Photograph),
@@ -301,6 +313,18 @@ impl<'a> OpenPhotograph<'a> {
             note(ImageIssueKind::Turned);
         }
         Ok(())
+    }
+
+    /// Values of no class in the common mask of class `k`; nothing if it is that of an earlier class as well.
+    fn other_values(&self, k: usize, entry: &Entry) -> Result<Vec<(String, u64)>, StageError> {
+        let is_of_earlier =
+            |class: &String| self.tree.under(&format!("mask.{class}.")).next().is_some_and(|(_, own)| own == entry);
+        if !self.facts.is_common_mask(k) || self.classes[..k].iter().any(is_of_earlier) {
+            return Ok(Vec::new());
+        }
+        let classes: Vec<_> = self.facts.mask_values.iter().flatten().copied().collect();
+        // A mask that cannot be read is an error before this.
+        Ok(mask::other_values(&self.objects.read(entry)?, &classes).unwrap_or_default())
     }
 
     /// Annotation of class `k` of the decoded photograph.

@@ -67,6 +67,9 @@ pub struct PhotographFacts {
     /// Value of each class in its mask file, if one file is the mask of several classes; empty if none is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mask_values: Vec<Option<MaskValue>>,
+    /// Indices of classes that a table says are absent, although the photograph has a mask of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told_absent: Vec<usize>,
 }
 
 const fn any_value() -> u8 {
@@ -91,6 +94,7 @@ impl PhotographFacts {
             counted: false,
             labels: LabelScheme::MultiLabel,
             mask_values: Vec::new(),
+            told_absent: Vec::new(),
         }
     }
 

@@ -108,6 +108,8 @@ pub struct Param {
     pub role: ParamRole,
     /// For a stage that divides photographs: the case of a choice with which, at 0, the set of its name follows from the photographs alone.
     pub fixes: Option<String>,
+    /// For an omitted folder: the parameter with a file whose folder it is then.
+    pub folder_of: Option<String>,
     /// What the keys of a map or the values of a list name, if they name something that is known before anything runs.
     pub names: Option<ParamNames>,
     /// A part that the stage adds to its network, for a parameter that names such parts.
@@ -361,7 +363,20 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces", "fixes", "names", "also"];
+    let facets = [
+        "type",
+        "of",
+        "range",
+        "default",
+        "optional",
+        "since",
+        "keyed",
+        "replaces",
+        "fixes",
+        "folder-of",
+        "names",
+        "also",
+    ];
     let facets: Vec<&str> = facets.into_iter().chain(ROLES.map(|(word, _)| word)).collect();
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
@@ -425,6 +440,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         replaces: node.prop("replaces").and_then(NodeEntry::text).map(str::to_owned),
         role: ParamRole::read(node),
         fixes: node.prop("fixes").and_then(NodeEntry::text).map(str::to_owned),
+        folder_of: node.prop("folder-of").and_then(NodeEntry::text).map(str::to_owned),
         names: match node.prop("names").and_then(NodeEntry::text) {
             Some("layers") => Some(ParamNames::Layers),
             Some("classes") => Some(ParamNames::Classes),

@@ -10,7 +10,8 @@ use crate::data::patches::photographs;
 use crate::data::photographs::file_and_patient;
 use crate::data::provenance::{DataUse, Provenance};
 use crate::lang::port_types::{CARRIERS, PRETRAINED};
-use crate::lang::signature::InPort;
+use crate::lang::signature::{InPort, Param};
+use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
 use crate::plan::training_data::signature;
 use crate::plan::{
@@ -183,11 +184,7 @@ impl<'a> ProvenanceLookup<'a> {
     pub fn used(&self, stage: StageId, out: &str) -> Result<UsedPhotographs, UnknownProvenance> {
         let mut sources = Vec::new();
         for source in photograph_sources(self.engine.pipeline, &self.engine.graph, stage) {
-            let paths = self.engine.stage(source).params.values().filter_map(|param| match &param.value {
-                Value::Path(path) => Some(path.clone()),
-                _ => None,
-            });
-            let paths: BTreeSet<String> = paths.collect();
+            let paths = source_paths(self.engine.stage(source));
             for artifact in self.result(source)?.outputs.values() {
                 let tree = artifact.tree(&self.store().objects)?;
                 let identity = self.identity(artifact.digest(), tree, &paths);
@@ -444,6 +441,26 @@ impl ProvenanceLookup<'_> {
         }
         Ok(self.cache.records.get_or_init(|| RecordIndex { all, by_tree }))
     }
+}
+
+/// The paths that a source reads, and the folders that it reads if they are omitted.
+fn source_paths(source: &StageSpec) -> BTreeSet<String> {
+    let path = |name: &str| match source.value(name) {
+        Some(Value::Path(path)) => Some(path.as_str()),
+        _ => None,
+    };
+    let folder = |param: &Param| {
+        let file = path(param.folder_of.as_deref()?).filter(|_| path(&param.name).is_none())?;
+        Some(file.rsplit_once('/').map_or(".", |(folder, _)| folder))
+    };
+    let omitted = signature(source).into_iter().flat_map(|signature| &signature.params).filter_map(folder);
+    let written = source.params.values().filter_map(|param| match &param.value {
+        Value::Path(path) => Some(path.as_str()),
+        _ => None,
+    });
+    let plain =
+        |path: &str| Some(path.trim_end_matches('/')).filter(|path| !path.is_empty()).unwrap_or(path).to_owned();
+    written.chain(omitted).map(plain).collect()
 }
 
 fn carries(port: &InPort) -> bool {

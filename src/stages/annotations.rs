@@ -131,9 +131,9 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let absent = |absent: bool| if absent { WithoutMask::Absent } else { WithoutMask::Unknown };
     let absent_shape = params.text("absent-shape")?;
     let absent_unlisted = params.text("unlisted")? == "absent";
-    if absent_shape == "listed"
-        && sized.photographs.iter().flat_map(|own| &own.sources).all(|one| one.searched.is_empty())
-    {
+    let decides = sized.photographs.iter().any(|own| !own.sources.is_empty() && own.shapes.len() < classes.len());
+    let mut listed = sized.photographs.iter().flat_map(|own| &own.sources).filter(|one| !one.searched.is_empty());
+    if absent_shape == "listed" && decides && listed.next().is_none() {
         let text = "no annotation file says which classes were searched for";
         let hint = "COCO lists absent ones in `neg_category_ids`, GeoJSON of macula all of them in `classes`; otherwise write `absent-shape absent` or `absent-shape unknown`";
         return Err(StageError::input("nothing-listed", text).hint(hint).field("absent-shape"));

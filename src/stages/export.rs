@@ -41,7 +41,7 @@ enum LabelFormat {
 }
 
 /// What is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct ExportSpec {
     format: LabelFormat,
     /// Whether the pictures are.

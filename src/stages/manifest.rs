@@ -5,6 +5,7 @@
 mod rows;
 mod settings;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rows::ManifestRows;
@@ -12,10 +13,11 @@ use settings::ManifestSpec;
 
 use crate::base::figure::{counted, noun};
 use crate::data::csv;
+use crate::data::name_normalisation::normalised;
 use crate::data::patients;
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture, read_text};
-use crate::data::text_table::TextTable;
+use crate::data::text_table::{self, TextTable};
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
 
@@ -49,7 +51,14 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         _ => Vec::new(),
     };
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
-    let mut rows = rows::read(&table, &spec, mask_from, &exclude).map_err(|found| mistakes(shown, &found, None))?;
+    let names: Vec<&str> = exclude.iter().map(|entry| entry.name.as_str()).collect();
+    let mut rows = rows::read(&table, &spec, mask_from, &names).map_err(|found| mistakes(shown, &found, None))?;
+    if let Value::Path(list) = params.get("exclude") {
+        let found = several(list, &exclude, &rows.known);
+        if !found.is_empty() {
+            return Err(mistakes(list, &found, None).field("exclude"));
+        }
+    }
     let root = match params.get("root") {
         Value::Path(root) => files.resolve(root),
         _ => path.parent().unwrap_or(Path::new("")).to_owned(),
@@ -132,20 +141,52 @@ fn meant(root: &Path, file: &str) -> String {
     same.first().map_or(String::new(), |other| format!(" (found `{other}`)"))
 }
 
+/// An entry of an exclusion list.
+struct ExcludedName {
+    /// The first cell of its line.
+    name: String,
+    /// Its line.
+    line: usize,
+    /// Its other cells.
+    rest: Vec<String>,
+}
+
 /// Entries of an exclusion list: the first cell of each line.
-fn excluded(bytes: &[u8]) -> Result<Vec<String>, String> {
-    let text = String::from_utf8_lossy(bytes);
-    let records = csv::records_separated(&text, csv::separator(&text))?;
-    let names = records.into_iter().filter_map(|record| Some(record.cells.first()?.trim().to_owned()));
-    Ok(names.filter(|name| !name.is_empty() && !name.starts_with('#')).collect())
+fn excluded(bytes: &[u8]) -> Result<Vec<ExcludedName>, String> {
+    let text = text_table::decoded(bytes)?;
+    let records = csv::records_separated(text, csv::separator(text))?;
+    let entry = |record: csv::CsvRecord| {
+        let mut cells = record.cells.iter().map(|cell| cell.trim().to_owned());
+        let name = cells.next()?;
+        let rest = cells.filter(|text| !text.is_empty()).collect();
+        Some(ExcludedName { name, line: record.line, rest })
+    };
+    let entries = records.into_iter().filter_map(entry);
+    Ok(entries.filter(|entry| !entry.name.is_empty() && !entry.name.starts_with('#')).collect())
+}
+
+/// Mistakes of lines of an exclusion list that name several photographs of the table.
+fn several(list: &str, exclude: &[ExcludedName], known: &HashSet<String>) -> Vec<String> {
+    let is_known = |name: &str| known.contains(&normalised(name));
+    // A list with a header is a table, whose other columns may name photographs too.
+    let is_table = exclude.first().is_some_and(|first| !is_known(&first.name) && !first.rest.is_empty());
+    let mistake = |entry: &ExcludedName| {
+        let cells = entry.rest.iter().map(String::as_str).filter(|_| !is_table);
+        // A name may have blanks.
+        let words = if is_known(&entry.name) { "" } else { entry.name.as_str() };
+        let other = cells.chain(words.split([' ', ',', ';']).skip(1)).find(|name| is_known(name))?;
+        let line = entry.line;
+        Some(format!("line {line} of `{list}` names several photographs, such as `{other}`; write one on each line"))
+    };
+    exclude.iter().filter_map(mistake).collect()
 }
 
 /// Warning about entries of the exclusion list that are not in the table; the first line may be a header.
-fn unmatched(exclude: &[String], found: &[bool]) -> Option<Warning> {
+fn unmatched(exclude: &[ExcludedName], found: &[bool]) -> Option<Warning> {
     let is_head = |at: usize| at == 0 && found.iter().any(|found| *found);
     let left = |at: &usize| !found[*at] && !is_head(*at);
     let left: Vec<usize> = (0..exclude.len()).filter(left).collect();
-    let first = &exclude[*left.first()?];
+    let first = &exclude[*left.first()?].name;
     let count = counted(left.len() as u64, "entry", "entries");
     let text = format!("{count} of `exclude` not in the table (first: `{first}`)");
     Some(Warning { code: "exclude-unmatched".to_owned(), text })

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import shapely
 from PIL import Image
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from shapely.geometry import shape
 
@@ -34,18 +35,16 @@ for image in coco.loadImgs(coco.getImgIds()):
     assert picture.size == (image["width"], image["height"]), image
     size = (image["height"], image["width"])
     right = masks_of(pathlib.Path(image["file_name"]).stem, names.values(), size)
-    decoded = {name: np.zeros(size, int) for name in names.values()}
+    decoded = {name: [] for name in names.values()}
     for annotation in coco.loadAnns(coco.getAnnIds(imgIds=image["id"])):
-        mask = coco.annToMask(annotation).astype(bool)
-        decoded[names[annotation["category_id"]]] += mask
-        rows, columns = np.nonzero(mask)
-        left, top = columns.min(), rows.min()
-        box = [left, top, columns.max() + 1 - left, rows.max() + 1 - top]
-        assert annotation["area"] == mask.sum() and annotation["bbox"] == box, annotation["id"]
+        runs = coco.annToRLE(annotation)
+        decoded[names[annotation["category_id"]]].append(runs)
+        assert annotation["area"] == rle.area(runs) and annotation["bbox"] == rle.toBbox(runs).tolist(), annotation["id"]
         lesions += 1
         polygons += isinstance(annotation["segmentation"], list)
     for name, mask in right.items():
-        assert (decoded[name] == mask).all(), (image["file_name"], name)
+        together = rle.decode(rle.merge(decoded[name])) if decoded[name] else np.zeros(size)
+        assert (together == mask).all() and sum(map(rle.area, decoded[name])) == mask.sum(), (image["file_name"], name)
         assert mask.any() or image["neg_category_ids"], "an absent class is listed"
         pixels += int(mask.sum())
 assert lesions > 0

@@ -38,7 +38,13 @@ pub(super) fn read(text: &str, rule: &ReadingRule<'_>, mistakes: &mut Annotation
         }
         let size = size(image, &place, mistakes);
         let searched = searched(image, &categories, rule);
-        file.pictures.push(AnnotatedPicture { name: name.to_owned(), place, size, shapes: Vec::new(), searched });
+        file.pictures.push(AnnotatedPicture {
+            name: name.to_owned(),
+            place,
+            size,
+            searched,
+            ..AnnotatedPicture::default()
+        });
     }
     for (at, annotation) in annotations.iter().enumerate() {
         let place = placed("annotations", at, annotation);

@@ -101,6 +101,8 @@ pub struct ClassShape {
 pub struct AnnotatedPicture {
     /// Name of the picture in the file; empty if the file names none.
     pub name: String,
+    /// Name of the picture in a file that belongs to it by its own name; empty if it states none.
+    pub stated: String,
     /// Where the file has it: `images[3] (id 4)`; empty for a file about one picture.
     pub place: String,
     /// Width and height in the file, px.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::DataFinding;
-use super::photograph::{CheckedPhotograph, ComparedPart, LesionPresence};
+use super::photograph::{CheckedClass, CheckedPhotograph, ComparedPart, LesionPresence};
 use super::source::CheckedSource;
 use crate::base::Digest;
 use crate::data::duplicates::{MOST, NearDuplicate, PairMember, PictureDetail, PictureMatch, matches};
@@ -144,17 +144,49 @@ fn distinct(sources: &[CheckedSource]) -> Vec<(usize, usize)> {
 
 /// A warning for each file that has the same bytes as an earlier one.
 fn identical(sources: &[CheckedSource], places: &[(usize, usize)]) -> Vec<DataFinding> {
-    let mut last: BTreeMap<Digest, &CheckedPhotograph> = BTreeMap::new();
+    let mut last: BTreeMap<Digest, (&CheckedSource, &CheckedPhotograph)> = BTreeMap::new();
     let mut found = Vec::new();
     for (source, at) in places {
-        let photograph = &sources[*source].photographs[*at];
-        if let Some(other) = last.insert(photograph.digest, photograph) {
-            let text = format!("`{}` and `{}` are identical files", other.file, photograph.file);
-            let finding = DataFinding::warning("same-photograph", text).hint("remove one of them");
+        let source = &sources[*source];
+        let photograph = &source.photographs[*at];
+        let Some(other) = last.insert(photograph.digest, (source, photograph)) else { continue };
+        let text = format!("`{}` and `{}` are identical files", other.1.file, photograph.file);
+        let finding = DataFinding::warning("same-photograph", text).hint("remove one of them");
+        found.push(finding.of_photograph(&photograph.name, &photograph.file));
+        let contrary = contrary(other, (source, photograph));
+        if !contrary.is_empty() {
+            let classes: Vec<String> = contrary.iter().map(|class| format!("`{class}`")).collect();
+            let text = format!(
+                "`{}` and `{}` are identical files with opposite labels of {}",
+                other.1.file,
+                photograph.file,
+                classes.join(" ")
+            );
+            let finding =
+                DataFinding::warning("opposite-labels", text).hint("find out which is right, and remove the other");
             found.push(finding.of_photograph(&photograph.name, &photograph.file));
         }
     }
     found
+}
+
+/// Classes that are present in one photograph and absent in the other.
+fn contrary<'s>(
+    (one_source, one): (&'s CheckedSource, &CheckedPhotograph),
+    (other_source, other): (&CheckedSource, &CheckedPhotograph),
+) -> Vec<&'s str> {
+    let presence = |name: &str| {
+        let at = other_source.classes.iter().position(|class| class == name)?;
+        other.classes.get(at).map(|class| class.presence)
+    };
+    let is_contrary = |(name, class): &(&String, &CheckedClass)| {
+        matches!(
+            (class.presence, presence(name)),
+            (LesionPresence::Present, Some(LesionPresence::Absent))
+                | (LesionPresence::Absent, Some(LesionPresence::Present))
+        )
+    };
+    one_source.classes.iter().zip(&one.classes).filter(is_contrary).map(|(name, _)| name.as_str()).collect()
 }
 
 /// The warning about a pair.

@@ -1,5 +1,7 @@
 //! `GeoJSON` of one picture, as `QuPath` reads it: an annotation object per lesion, with a classification and its holes.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -108,7 +110,7 @@ fn identifier(photograph: &Digest, class: &str, number: u32) -> String {
         if matches!(at, 4 | 6 | 8 | 10) {
             hex.push('-');
         }
-        hex.push_str(&format!("{byte:02x}"));
+        let _ = write!(hex, "{byte:02x}");
     }
     hex
 }

@@ -57,6 +57,15 @@ impl Threshold {
     }
 }
 
+/// Values of a mask of several classes that belong to none of `classes` and are not black, as a pipeline writes them, each with its number
+/// of pixels, the most frequent first.
+///
+/// # Errors
+/// A short description of what is wrong with the file.
+pub fn other_values(bytes: &[u8], classes: &[MaskValue]) -> Result<Vec<(String, u64)>, String> {
+    of_value::other_values(bytes, classes)
+}
+
 /// Content of a mask file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskContent {

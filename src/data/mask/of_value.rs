@@ -1,5 +1,8 @@
 //! Masks of several classes: the pixels of one value or colour. Knows no class.
 
+use std::fmt;
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::Mask;
@@ -7,6 +10,7 @@ use super::pixels::{PngPixels, decoded};
 use crate::data::bitmap::Bitmap;
 use crate::data::byte_source::ByteSource;
 use crate::data::colour::Colour;
+use crate::data::orientation::Orientation;
 use crate::data::tiff::{self, Photometric, TiffFile, TiffImage};
 use crate::stage::StageError;
 
@@ -33,6 +37,26 @@ impl MaskValue {
         })
     }
 
+    /// Checks the values of classes: each belongs to one. `is_threshold_idle` says that the pipeline sets a threshold of lesion pixels, but
+    /// that no class has masks without such a value.
+    ///
+    /// # Errors
+    /// `mask-value`.
+    pub fn check(values: &[(&str, Self)], is_threshold_idle: bool) -> Result<(), StageError> {
+        for (at, (class, value)) in values.iter().enumerate() {
+            if let Some((other, _)) = values[..at].iter().find(|(_, other)| other == value) {
+                return Err(StageError::input("mask-value", format!("`{other}` and `{class}` have the same value"))
+                    .hint("give each class the value that its pixels have in the mask")
+                    .field(format!("mask-values.{class}")));
+            }
+        }
+        if is_threshold_idle && !values.is_empty() {
+            let text = "`mask-from` is a threshold, and these masks have a value for each class";
+            return Err(StageError::input("mask-value", text).hint("remove `mask-from`").field("mask-from"));
+        }
+        Ok(())
+    }
+
     /// Parses `3` or `#ff0000`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -46,6 +70,7 @@ impl MaskValue {
 }
 
 /// A pixel of a mask of several classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LabelPixel {
     /// Grey value or index; [`None`] for a colour with different channels.
     number: Option<u16>,
@@ -73,7 +98,7 @@ impl LabelPixel {
     ///
     /// # Errors
     /// If a number is looked for among colours.
-    fn is(&self, value: MaskValue) -> Result<bool, String> {
+    fn is(self, value: MaskValue) -> Result<bool, String> {
         match value {
             MaskValue::Number(number) => match self.number {
                 Some(own) => Ok(own == number),
@@ -86,25 +111,98 @@ impl LabelPixel {
     }
 }
 
+impl fmt::Display for LabelPixel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [red, green, blue] = self.colour;
+        match self.number {
+            Some(number) => write!(f, "{number}"),
+            None => write!(f, "#{red:02x}{green:02x}{blue:02x}"),
+        }
+    }
+}
+
+/// Different values of a mask that are counted; a picture that has more is not a mask.
+const MOST_VALUES: usize = 256;
+
 /// The pixels of one value in a PNG or TIFF. Transparent pixels have no value.
 ///
 /// # Errors
 /// A short description of what is wrong with the file.
 pub(super) fn read(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
-    if tiff::begins(bytes) { of_tiff(bytes, value) } else { of_png(bytes, value) }
+    let mut found: Vec<(usize, Range<usize>)> = Vec::new();
+    let (width, height, orientation) = each_pixel(bytes, Some(value), |x, y, pixel| {
+        if pixel.is(value)? {
+            match found.last_mut() {
+                Some((row, columns)) if *row == y && columns.end == x => columns.end += 1,
+                _ => found.push((y, x..x + 1)),
+            }
+        }
+        Ok(())
+    })?;
+    let mut mask = Bitmap::new(width, height);
+    found.into_iter().for_each(|(y, columns)| mask.set_columns(y, columns));
+    Ok(Mask::released(mask).shown(orientation))
+}
+
+/// Values of a mask of several classes that are neither black nor one of `classes`, each with its number of pixels, the most frequent
+/// first; at most [`MOST_VALUES`] of them. A value is written as in a pipeline: `3` or `#ff0000`.
+///
+/// # Errors
+/// A short description of what is wrong with the file.
+pub(super) fn other_values(bytes: &[u8], classes: &[MaskValue]) -> Result<Vec<(String, u64)>, String> {
+    let mut counts: Vec<(LabelPixel, u64)> = Vec::new();
+    let mut last = 0;
+    each_pixel(bytes, None, |_, _, pixel| {
+        // Most pixels equal the one before.
+        if counts.get(last).is_none_or(|(known, _)| *known != pixel) {
+            last = counts.iter().position(|(known, _)| *known == pixel).unwrap_or_else(|| {
+                if counts.len() < MOST_VALUES {
+                    counts.push((pixel, 0));
+                }
+                counts.len() - 1
+            });
+        }
+        if let Some((known, count)) = counts.get_mut(last) {
+            *count += u64::from(*known == pixel);
+        }
+        Ok(())
+    })?;
+    let is_known = |pixel: &LabelPixel| {
+        pixel.colour == [0; 3] && pixel.number.unwrap_or(0) == 0
+            || classes.iter().any(|class| pixel.is(*class) == Ok(true))
+    };
+    let named = |(pixel, count): (LabelPixel, u64)| (pixel.to_string(), count);
+    let mut others: Vec<(String, u64)> =
+        counts.into_iter().filter(|(pixel, count)| *count > 0 && !is_known(pixel)).map(named).collect();
+    others.sort_by(|(one, many), (other, more)| more.cmp(many).then_with(|| one.cmp(other)));
+    Ok(others)
 }
 
 /// Refuses a number that a sample of so many bits cannot hold.
-fn possible(value: MaskValue, bits: u32) -> Result<(), String> {
+fn possible(value: Option<MaskValue>, bits: u32) -> Result<(), String> {
     match value {
-        MaskValue::Number(number) if u32::from(number) >> bits > 0 => {
+        Some(MaskValue::Number(number)) if u32::from(number) >> bits > 0 => {
             Err(format!("it has {bits} bits per sample, which cannot hold the value `{number}` of the class"))
         }
         _ => Ok(()),
     }
 }
 
-fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
+/// Calls `each` for every pixel that is not transparent, after checking that the file can hold `value`; returns width, height and the
+/// orientation, which is not applied.
+fn each_pixel(
+    bytes: &[u8],
+    value: Option<MaskValue>,
+    each: impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<(usize, usize, Orientation), String> {
+    if tiff::begins(bytes) { of_tiff(bytes, value, each) } else { of_png(bytes, value, each) }
+}
+
+fn of_png(
+    bytes: &[u8],
+    value: Option<MaskValue>,
+    mut each: impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<(usize, usize, Orientation), String> {
     let PngPixels { header, frame, bytes } = decoded(bytes, |_| ::png::Transformations::IDENTITY)?;
     let (width, height) = (frame.width as usize, frame.height as usize);
     let (samples, bits) = (frame.color_type.samples(), frame.bit_depth as usize);
@@ -118,7 +216,6 @@ fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
         }
     };
     let outside = || "some pixels have an index outside the palette".to_owned();
-    let mut mask = Bitmap::new(width, height);
     for (y, row) in bytes.chunks_exact(frame.line_size).take(height).enumerate() {
         for x in 0..width {
             let first = x * samples;
@@ -133,21 +230,24 @@ fn of_png(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
                 };
                 (pixel, matches!(samples, 2 | 4) && sample(row, first + samples - 1) == 0)
             };
-            if !is_clear && pixel.is(value)? {
-                mask.set(x, y);
+            if !is_clear {
+                each(x, y, pixel)?;
             }
         }
     }
-    Ok(Mask::released(mask).shown(header.orientation))
+    Ok((width, height, header.orientation))
 }
 
-fn of_tiff(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
+fn of_tiff(
+    bytes: &[u8],
+    value: Option<MaskValue>,
+    mut each: impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<(usize, usize, Orientation), String> {
     let file = TiffFile::open(ByteSource::Memory(bytes))?;
     file.one_page()?;
     let image = TiffImage::describe(&file)?;
     let (channels, bits) = (image.channels(), u32::from(image.most).count_ones());
     possible(value, bits)?;
-    let mut mask = Bitmap::new(image.width, image.height);
     image.rows(&file, |row, left, y| {
         for x in 0..image.block_width.min(image.width - left) {
             let samples = image.pixel(row, x);
@@ -164,13 +264,13 @@ fn of_tiff(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
                 _ if channels == 3 => LabelPixel::of_samples([samples[0], samples[1], samples[2]], bits),
                 _ => LabelPixel::grey(samples[0], bits),
             };
-            if !(image.alpha && samples[channels] == 0) && pixel.is(value)? {
-                mask.set(left + x, y);
+            if !(image.alpha && samples[channels] == 0) {
+                each(left + x, y, pixel)?;
             }
         }
         Ok(())
     })?;
-    Ok(Mask::released(mask).shown(file.orientation()))
+    Ok((image.width, image.height, file.orientation()))
 }
 
 #[cfg(test)]
@@ -207,5 +307,21 @@ mod tests {
         let deep: Vec<u8> = [0_u16, 300, 300, 1].iter().flat_map(|value| value.to_ne_bytes()).collect();
         assert_eq!(found(&png(&deep, 2, 2, PixelFormat::Grey16), "300"), [(1, 0), (0, 1)]);
         assert!(read(b"\xff\xd8\xff", MaskValue::Number(1)).is_err(), "JPEG blurs values");
+    }
+
+    #[test]
+    fn values_of_no_class_are_counted() {
+        let of = |bytes: &[u8], classes: &[&str]| {
+            let classes: Vec<MaskValue> = classes.iter().filter_map(|text| MaskValue::parse(text)).collect();
+            let found = other_values(bytes, &classes).expect("a mask");
+            found.into_iter().map(|(value, count)| format!("{value} x {count}")).collect::<Vec<_>>()
+        };
+        let grey = png(&[0, 1, 2, 1, 7, 255, 255, 7, 255], 3, 3, PixelFormat::Grey);
+        assert_eq!(of(&grey, &["1", "2"]), ["255 x 3", "7 x 2"]);
+        assert_eq!(of(&grey, &["1", "2", "7", "255"]), [""; 0], "black is the background");
+        let colour = png(&[255, 0, 0, 0, 255, 0, 7, 7, 7, 0, 0, 0], 2, 2, PixelFormat::Rgb);
+        assert_eq!(of(&colour, &["#ff0000"]), ["#00ff00 x 1", "7 x 1"]);
+        let many: Vec<u8> = (0..300_u16).flat_map(u16::to_ne_bytes).collect();
+        assert_eq!(of(&png(&many, 300, 1, PixelFormat::Grey16), &["1"]).len(), MOST_VALUES - 2);
     }
 }

@@ -52,6 +52,12 @@ pub(super) const PAGES: &[Page] = &[
         "Add them to a class (`|` separates several labels), or name them in `ignore`.",
     ),
     found(
+        "other-photograph",
+        "An annotation file states another photograph (`imagePath` of labelme) than the one that its own name stands for. It is used for the one \
+         with its name.",
+        "Check that the file was not copied or renamed by mistake. If only the photographs were renamed, nothing needs to be done.",
+    ),
+    found(
         "nothing-listed",
         "`absent-shape listed` takes it from the annotation files which classes were searched for, but none of them says so.",
         "Write `absent-shape absent` if all photographs were searched for all classes, or else `absent-shape unknown`.",

@@ -16,8 +16,23 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "mask-value",
-        "The value of a class in a mask of several classes is neither a number nor a colour.",
-        "Write a grey value or index from 0 to 65535 (`\"3\"`), or a colour (`\"#ff0000\"`).",
+        "The value of a class in a mask of several classes is neither a number nor a colour, or is that of two classes, or other parameters of masks do not go with it.",
+        "Write a grey value or index from 0 to 65535 (`\"3\"`), or a colour (`\"#ff0000\"`), another one for each class.",
+    ),
+    found(
+        "value-of-no-class",
+        "A mask of several classes has pixels whose value belongs to none of them. They count as background: all classes are absent there. Black is the background.",
+        "Add the class to `mask-values` if one is missing. If the value marks pixels that nobody annotated, leave such photographs out.",
+    ),
+    found(
+        "label-contradicts-mask",
+        "The table says that a lesion is absent, but its mask has lesion pixels; or that it is present, and its mask is empty. The mask decides.",
+        "Find out which is right, and correct the table or the mask.",
+    ),
+    found(
+        "opposite-labels",
+        "Two photographs are identical files, but a class is present in one of them and absent in the other.",
+        "Find out which label is right, and remove the other photograph from the data.",
     ),
     found(
         "exclude-unmatched",
@@ -38,6 +53,11 @@ pub(super) const PAGES: &[Page] = &[
         "not-exclusive",
         "A loss over exclusive classes is used for patches that may have several classes or none.",
         "Use `loss bce`, or photographs with one class each: `manifest` with `class`.",
+    ),
+    found(
+        "no-healthy-class",
+        "Healthy patches are to be drawn from patches with exactly one class each. None of them is healthy, whatever its class is called, so nothing is drawn.",
+        "Balance the classes instead: `rebalance` with `lesions undersample` or `lesions oversample`, or `class-weights=inverse-frequency` in `loss`.",
     ),
     found("not-of-loss", "A parameter of `loss` has no meaning for the chosen loss.", "Remove it."),
     found(

@@ -6,7 +6,7 @@ use crate::base::figure::counted;
 use crate::data::annotations::{
     AnnotationFile, AnnotationFormat, AnnotationMistakes, ClassShape, DrawnShape, PictureNames,
 };
-use crate::data::name_normalisation::words;
+use crate::data::name_normalisation::{normalised, words};
 use crate::data::pattern_matches::{PatternMatch, PhotographIndex};
 use crate::stage::{StageError, Warning};
 
@@ -59,6 +59,7 @@ pub(super) fn attach<'r>(
     } else {
         by_stars(field, fits, read, &mut all, &mut left)?;
     }
+    warnings.extend(other_names(fits, &all, read));
     if mistakes.count() == 0 && all.iter().all(|own| own.sources.is_empty()) {
         let (file, first) = left.first().copied().unwrap_or_default();
         let text = match first {
@@ -87,6 +88,27 @@ pub(super) fn attach<'r>(
         warnings.push(Warning { code: "unmatched-annotation".to_owned(), text });
     }
     Ok(all)
+}
+
+/// A warning about files that state another photograph than the one that they belong to by their own names.
+fn other_names(fits: &[PatternMatch<'_>], all: &[Attached<'_>], read: &[ReadFile<'_>]) -> Option<Warning> {
+    let name = |path: &str| {
+        let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        normalised(name.rsplit_once('.').map_or(name, |(stem, _)| stem))
+    };
+    let mut others = fits.iter().zip(all).flat_map(|(fit, own)| {
+        let stated = own.sources.iter().flat_map(|source| &read[source.file].content.pictures);
+        stated
+            .filter(|picture| !picture.stated.is_empty() && name(&picture.stated) != name(fit.file))
+            .map(move |picture| (own.sources[0].name, picture.stated.as_str(), fit.file))
+    });
+    let (file, stated, photograph) = others.next()?;
+    let count = counted(1 + others.count() as u64, "annotation file names", "annotation files name");
+    let text = format!(
+        "{count} another photograph than the one with the same name (first: `{file}` names `{stated}`, and is taken for \
+         `{photograph}`)"
+    );
+    Some(Warning { code: "other-photograph".to_owned(), text })
 }
 
 /// A photograph with nearly the same name.

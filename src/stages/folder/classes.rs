@@ -46,6 +46,24 @@ pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageErr
         return Err(StageError::input("no-classes", "`masks` has no lesion class").hint(hint).field("masks"));
     }
     classes.sort_by_key(|class| class_names::order(class.name));
+    let mut with_value = classes.iter().filter(|class| class.value.is_some());
+    if let Some(first) = with_value.next()
+        && let Some(other) = with_value.find(|class| class.pattern.text() != first.pattern.text())
+    {
+        let text = format!(
+            "`{}` and `{}` have values in one mask, but different patterns: `{}` and `{}`",
+            first.name,
+            other.name,
+            first.pattern.text(),
+            other.pattern.text()
+        );
+        let hint =
+            "write the same pattern for all classes of `mask-values`; a class with masks of its own needs no value";
+        return Err(StageError::input("mask-value", text).hint(hint).field(other.field()));
+    }
+    let values: Vec<_> = classes.iter().filter_map(|class| Some((class.name, class.value?))).collect();
+    let has_threshold = !matches!(params.get("mask-from"), Value::None);
+    MaskValue::check(&values, has_threshold && classes.iter().all(|class| class.value.is_some()))?;
     let names: Vec<&str> = classes.iter().map(|class| class.name).collect();
     class_names::check(&names, &|class| format!("masks.{class}"))?;
     Ok(classes)

@@ -1,7 +1,7 @@
 //! Rows of a manifest as photographs. Every mistake is collected with its line; a photograph with one is left out of the result, which is
 //! then an error.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::settings::{ManifestSpec, by_cell};
 use crate::data::name_normalisation::normalised;
@@ -22,6 +22,8 @@ pub(super) struct ManifestRows {
     pub(super) excluded: Vec<bool>,
     /// Photographs that it leaves out.
     pub(super) left_out: usize,
+    /// Everything that an entry of the list may call a photograph of the table, normalised.
+    pub(super) known: HashSet<String>,
 }
 
 /// Columns by their numbers in the table.
@@ -44,7 +46,7 @@ pub(super) fn read(
     table: &TextTable,
     spec: &ManifestSpec<'_>,
     mask_from: u8,
-    exclude: &[String],
+    exclude: &[&str],
 ) -> Result<ManifestRows, Vec<String>> {
     let columns = columns(table, spec)?;
     let mut found = ManifestRows {
@@ -53,6 +55,7 @@ pub(super) fn read(
         mistakes: Vec::new(),
         excluded: vec![false; exclude.len()],
         left_out: 0,
+        known: HashSet::new(),
     };
     let mut excluded_by: HashMap<String, Vec<usize>> = HashMap::new();
     for (at, name) in exclude.iter().enumerate() {
@@ -69,6 +72,9 @@ pub(super) fn read(
         let file = spec.photographs.path(path);
         let name = columns.name.and_then(cell);
         let known_as = [Some(path), Some(file.as_str()), Some(stem(&file)), name];
+        if !exclude.is_empty() {
+            found.known.extend(known_as.into_iter().flatten().map(normalised));
+        }
         let hits: Vec<usize> = known_as
             .into_iter()
             .flatten()
@@ -150,6 +156,11 @@ impl<'a> RowReader<'a> {
         }
         let masks = self.masks();
         let without_mask = self.without_mask(&masks);
+        // Without a label, a class with a mask is unknown.
+        let is_told = |(class, meaning): (usize, &WithoutMask)| {
+            (*meaning == WithoutMask::Absent && masks.contains_key(self.spec.classes[class].name)).then_some(class)
+        };
+        let told_absent = without_mask.iter().enumerate().filter_map(is_told).collect();
         let patient =
             self.cell(self.columns.patient).filter(|cell| !is_missing(cell)).map(|cell| whole(cell).to_owned());
         let name = self.cell(self.columns.name).unwrap_or_else(|| stem(&file)).to_owned();
@@ -163,6 +174,7 @@ impl<'a> RowReader<'a> {
                 official: self.official(),
                 mask_from,
                 labels: self.spec.labels,
+                told_absent,
                 mask_values: if mask_values.iter().any(Option::is_some) { mask_values } else { Vec::new() },
                 ..PhotographFacts::released(without_mask)
             },

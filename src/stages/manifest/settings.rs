@@ -199,6 +199,9 @@ fn classes(params: &Params) -> Result<Vec<ClassColumns<'_>>, StageError> {
             .field(format!("masks.{}", class.name)));
     }
     let mut classes: Vec<ClassColumns<'_>> = found.into_values().collect();
+    let values: Vec<_> = classes.iter().filter_map(|class| Some((class.name, class.value?))).collect();
+    let has_threshold = !matches!(params.get("mask-from"), Value::None);
+    MaskValue::check(&values, has_threshold && classes.iter().all(|class| class.mask.is_none()))?;
     if classes.is_empty() {
         let hint = "name the columns with labels: `labels MA \"ma\"`, `masks`, `class`; or the classes of a classifier: `unknown MA HE EX SE`";
         return Err(StageError::input("no-classes", "`manifest` has no class").hint(hint));

@@ -78,6 +78,7 @@ fn every_problem_is_found_and_everything_else_is_still_checked() {
         ["warning", "mask-is-photograph", "a17", "MA"],
         ["warning", "mask-outside-field", "a13", "MA"],
         ["warning", "near-duplicate", "a01", ""],
+        ["warning", "opposite-labels", "a07", ""],
         ["warning", "same-photograph", "a07", ""],
         ["warning", "shared-mask", "a16", "EX"],
         ["warning", "shared-mask", "a16", "MA"],

@@ -8,6 +8,7 @@ mod exported;
 pub(crate) mod image_files;
 mod image_issues;
 mod lab;
+mod label_mistakes;
 mod layouts;
 mod lesion_patches;
 mod lesions;
