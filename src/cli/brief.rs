@@ -109,12 +109,14 @@ fn main<'a>(
     objects: &Objects,
     left: &mut LeftOut,
 ) -> (Vec<String>, Option<Brief>, Vec<&'a Table>) {
-    // What matters of the choice of one class is in its first tables.
-    if let Some(scores) = evaluation(artifact, objects).filter(|scores| scores.single.is_none()) {
+    if let Some(scores) = evaluation(artifact, objects) {
         let data = artifact.stage.inputs.iter().find(|input| input.port == "data").and_then(|input| input.from.first());
         let data = data
             .map(|from| if from.port == "out" { from.stage.clone() } else { format!("{}.{}", from.stage, from.port) });
-        let brief = brief::of_scores(&scores, data.as_deref());
+        let brief = match &scores.single {
+            Some(single) => brief::of_choice(&scores, single, data.as_deref()),
+            None => brief::of_scores(&scores, data.as_deref()),
+        };
         // What its own tables say of all classes is in the sentences. Of the others, those that were asked for matter most.
         let asked = [whole::table(&scores), scores::within_photograph(&scores), scores::calibration(&scores)];
         let asked: Vec<String> = asked.into_iter().flatten().map(|table| table.title).collect();

@@ -143,7 +143,11 @@ fn body_text(text: &str) -> String {
 
 /// A mark in words.
 fn words(mark: &str) -> &str {
-    if mark == "test" { "test data" } else { mark }
+    match mark {
+        "test" => "test data",
+        "exclusive" => "one that chooses a single class",
+        _ => mark,
+    }
 }
 
 fn params(out: &mut String, all: &[Param], prefix: &str, only: &str) {

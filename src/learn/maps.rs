@@ -148,7 +148,7 @@ pub struct CellMetrics {
     pub mean: Option<f64>,
     /// Maximum score.
     pub highest: Option<f64>,
-    /// Cells with a score at or above the threshold (0.5 if none was tuned).
+    /// Cells with a score at or above the threshold (0.5 if none was tuned), or with the highest one ([`CellDecision`]).
     pub over: u64,
     /// Cells with a score and a known label (whether they contain a lesion pixel).
     pub known: u64,
@@ -176,6 +176,27 @@ impl CellMetrics {
     }
 }
 
+/// How cells are counted as positive for a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellDecision {
+    /// Those with a score at or above its threshold.
+    #[default]
+    Threshold,
+    /// Those in which its score is the highest, the first of equal ones: the model chooses one class.
+    Highest,
+    /// Those with a score of at least 0.5, although the model chooses one class: the scores of the others are not mapped.
+    Half,
+}
+
+impl CellDecision {
+    /// Whether a threshold decides.
+    #[must_use]
+    pub const fn is_threshold(&self) -> bool {
+        matches!(self, Self::Threshold)
+    }
+}
+
 /// `maps.json`: heat maps and their metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Maps {
@@ -183,6 +204,9 @@ pub struct Maps {
     pub classes: Vec<String>,
     /// Tuned threshold of each class, if there are any.
     pub thresholds: Option<Vec<f64>>,
+    /// How cells are counted as positive.
+    #[serde(default, skip_serializing_if = "CellDecision::is_threshold")]
+    pub decision: CellDecision,
     /// Side of a patch, px.
     pub size: u32,
     /// Side of a cell, px; 0 without photographs.
@@ -232,15 +256,26 @@ impl Maps {
     }
 }
 
-/// Metrics of one class over the cells of one or more maps.
+/// Whether the score of a class is the highest of a cell, the first of equal ones.
+fn is_highest(map: &ScoreMap, class: usize, cell: usize) -> bool {
+    let cells = map.info.cells();
+    let score = |of: usize| map.scores[of * cells + cell];
+    (0..map.info.classes.len()).all(|of| if of < class { score(of) < score(class) } else { score(of) <= score(class) })
+}
+
+/// Metrics of one class over the cells of one or more maps. Without a threshold, the highest score decides.
 #[must_use]
-pub fn cell_metrics<'a>(maps: impl IntoIterator<Item = &'a ScoreMap>, class: usize, threshold: f64) -> CellMetrics {
+pub fn cell_metrics<'a>(
+    maps: impl IntoIterator<Item = &'a ScoreMap>,
+    class: usize,
+    threshold: Option<f64>,
+) -> CellMetrics {
     let mut found = CellMetrics::default();
     let (mut scores, mut labels, mut sum) = (Vec::new(), Vec::new(), 0.0);
     for map in maps {
         let cells = map.info.cells();
         let range = class * cells..(class + 1) * cells;
-        for (&score, &label) in map.scores[range.clone()].iter().zip(&map.lesion[range]) {
+        for (cell, (&score, &label)) in map.scores[range.clone()].iter().zip(&map.lesion[range]).enumerate() {
             if score.is_nan() {
                 found.lesion_unscored += u64::from(label == Label::Present);
                 continue;
@@ -248,7 +283,8 @@ pub fn cell_metrics<'a>(maps: impl IntoIterator<Item = &'a ScoreMap>, class: usi
             let score = f64::from(score);
             found.cells += 1;
             found.highest = Some(found.highest.map_or(score, |highest| highest.max(score)));
-            found.over += u64::from(score >= threshold);
+            let is_over = threshold.map_or_else(|| is_highest(map, class, cell), |threshold| score >= threshold);
+            found.over += u64::from(is_over);
             found.known += u64::from(label != Label::Unknown);
             found.lesion += u64::from(label == Label::Present);
             sum += score;

@@ -1,9 +1,10 @@
 //! What to read first of an evaluation or a training: a few lines and one table. Everything else is in the stage's own tables.
 
 use super::scores::{DIAGNOSIS, rare};
+use super::single::confusion;
 use crate::base::figure::{counted, metric, thousands};
 use crate::learn::evaluation::Scores;
-use crate::learn::metrics::{FEWEST_GROUPS, Interval};
+use crate::learn::metrics::{FEWEST_GROUPS, Interval, SingleLabelMetrics};
 use crate::stage::{Cell, Table};
 
 /// Start of a long result.
@@ -65,6 +66,47 @@ pub fn of_scores(scores: &Scores, data: Option<&str>) -> Brief {
     ];
     let lines = if scores.diagnosis { [vec![DIAGNOSIS.to_owned()], lines].concat() } else { lines };
     let (table, priorities) = by_class(scores, thresholds);
+    Brief { lines, table, priorities }
+}
+
+/// Accuracy and kappa of patches with one class each, what they were evaluated on (`data`), and the confusion matrix.
+#[must_use]
+pub fn of_choice(scores: &Scores, single: &SingleLabelMetrics, data: Option<&str>) -> Brief {
+    let facts = &scores.data;
+    let none = format!(" (no 95% CI: fewer than {FEWEST_GROUPS} {})", facts.group_noun());
+    let within = |interval: Option<Interval>| {
+        let words =
+            interval.map(|found| format!(", 95% CI {} to {}", metric(Some(found.low)), metric(Some(found.high))));
+        words.unwrap_or_else(|| none.clone())
+    };
+    let patients = facts.patients.map(|count| format!(", {}", counted(count, "patient", "patients")));
+    let of_data = data.map(|name| format!("`{name}`: ")).unwrap_or_default();
+    let mut lines = vec![
+        format!(
+            "accuracy {}{}; {} if the most frequent class is always chosen",
+            metric(single.accuracy),
+            within(single.accuracy_interval),
+            metric(single.majority_accuracy)
+        ),
+        format!(
+            "balanced accuracy {}{}; chance {}",
+            metric(single.balanced_accuracy),
+            within(single.balanced_accuracy_interval),
+            metric(single.chance())
+        ),
+    ];
+    if let Some(kappa) = single.quadratic_kappa {
+        lines.push(format!("quadratic kappa {}{}", metric(Some(kappa)), within(single.quadratic_kappa_interval)));
+    }
+    lines.push(format!(
+        "evaluated on {of_data}{}, {}{}",
+        counted(facts.patches, "patch", "patches"),
+        counted(facts.photographs, "photograph", "photographs"),
+        patients.unwrap_or_default(),
+    ));
+    let lines = if scores.diagnosis { [vec![DIAGNOSIS.to_owned()], lines].concat() } else { lines };
+    let table = confusion(scores, single);
+    let priorities = vec![0; table.columns.len()];
     Brief { lines, table, priorities }
 }
 

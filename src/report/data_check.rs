@@ -18,7 +18,7 @@ const STYLE: &str = "
 .shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(272px, 1fr)); gap: 16px; margin: 16px 0; }
 .shots.wide { grid-template-columns: repeat(auto-fill, minmax(min(528px, 100%), 1fr)); }
 .shots figure { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 12px; margin: 0; min-width: 0; }
-.shots img { max-width: 100%; border-radius: 6px; } .shots figcaption { margin-top: 10px; font-size: 13px; overflow-wrap: anywhere; }
+.shots img { max-width: 100%; border-radius: 6px; outline: 1px solid var(--line); outline-offset: -1px; } .shots figcaption { margin-top: 10px; font-size: 13px; overflow-wrap: anywhere; }
 .pair { display: flex; gap: 8px; align-items: flex-start; } .pair img { max-width: calc(50% - 4px); }
 .warnings li { overflow-wrap: anywhere; }
 ";
@@ -96,13 +96,16 @@ fn photographs(check: &DataCheck, pictures: &FindingPictures) -> Markup {
     let affected = check.sources.iter().flat_map(|source| &source.photographs);
     let affected = affected.filter(|one| one.picture.is_some() && !one.findings.is_empty()).count();
     let shown = pictures.photographs.len();
+    let mut photographs = check.sources.iter().flat_map(|source| &source.photographs);
+    let has_masks = photographs.any(|one| one.classes.iter().any(|class| class.mask.is_some()));
     html! {
         h2 id="pictures" { "Photographs with findings" }
         p.lead {
             @if shown < affected { "The first " (shown) " of " (affected) ". " }
-            "The outlines are those of the masks that can be used. Photographs that cannot be decoded are only in the list above."
+            @if has_masks { "The outlines are those of the masks that can be used. " }
+            "Photographs that cannot be decoded are only in the list above."
         }
-        (legend(check))
+        @if has_masks { (legend(check)) }
         div.shots { @for (source, at, png) in &pictures.photographs {
             @let source = &check.sources[*source];
             @let photograph = &source.photographs[*at];
@@ -130,11 +133,13 @@ fn legend(check: &DataCheck) -> Markup {
 /// Photographs that show the same picture, side by side.
 fn pairs(check: &DataCheck, pictures: &FindingPictures) -> Markup {
     let Some(table) = pair_table(check) else { return html! { (not_compared(check.pairs.comparison)) } };
+    let is_turned = check.pairs.pairs.iter().any(|pair| !pair.pair.orientation.is_upright());
     html! {
         h2 id="pairs" { "The same picture" }
         p.lead {
             (counted(check.pairs.pairs.len() as u64, "pair", "pairs"))
-            " of photographs that show the same picture, or a part of it. The first of each pair is turned as the second."
+            " of photographs that show the same picture, or a part of it."
+            @if is_turned { " The first of each pair is turned as the second." }
         }
         div.panel { div.scroll { (plain(&table)) } }
         div.shots.wide { @for (pair, members) in check.pairs.pairs.iter().zip(&pictures.pairs) {

@@ -12,7 +12,7 @@ use super::names::NameReplacements;
 use crate::base::figure::{counted, per_class, thousands};
 use crate::data::contact_sheet::CLASS_COLOURS;
 use crate::data::heat::colour;
-use crate::learn::maps::{CellMetrics, MapMetrics, Maps};
+use crate::learn::maps::{CellDecision, CellMetrics, MapMetrics, Maps};
 use crate::stage::{Cell, Summary, Table, Warning};
 
 /// Rows of the table of photographs; `maps.json` has all.
@@ -68,9 +68,14 @@ fn int(count: u64) -> Cell {
     Cell::Int(count as i64)
 }
 
-/// `at the tuned thresholds` or `at threshold 0.5`.
+/// `at the tuned thresholds`, `at threshold 0.5`, or how a class is chosen.
 fn at(maps: &Maps) -> &'static str {
-    if maps.thresholds.is_some() { "at the tuned thresholds" } else { "at threshold 0.5" }
+    match maps.decision {
+        CellDecision::Highest => "the highest score decides",
+        CellDecision::Half => "at score 0.5, since not all classes are mapped",
+        CellDecision::Threshold if maps.thresholds.is_some() => "at the tuned thresholds",
+        CellDecision::Threshold => "at threshold 0.5",
+    }
 }
 
 /// Metrics of each class over the cells of all photographs.

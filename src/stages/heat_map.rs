@@ -16,7 +16,7 @@ use crate::data::table::{Column, Columns};
 use crate::engine::gpu::is_approximate;
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
-use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, release, scores};
+use crate::learn::maps::{CellDecision, CellMetrics, MapMetrics, Maps, cell_metrics, held, release, scores};
 use crate::learn::model::{Classifier, ModelInfo, Scoring};
 use crate::learn::model_inputs::{assigned, control_warning, give, read_given};
 use crate::learn::tuning::Thresholds;
@@ -321,6 +321,13 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     }
     let info = models(ctx.inputs, ctx.objects)?;
     let classes: Vec<String> = mapped(ctx, &info)?.into_iter().map(|class| info.classes[class].clone()).collect();
+    let decision = if info.activation.is_sigmoid() {
+        CellDecision::Threshold
+    } else if classes.len() == info.classes.len() {
+        CellDecision::Highest
+    } else {
+        CellDecision::Half
+    };
     let (mut tree, mut maps, mut photographs) = (Tree::default(), Vec::new(), Vec::new());
     for (item, result) in results {
         let map = ScoreMap::read(result, ctx.objects)?;
@@ -328,7 +335,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
             photograph: item.name.clone(),
             scored: map.info.scored,
             black: map.info.black,
-            classes: of_classes(std::slice::from_ref(&map)),
+            classes: of_classes(std::slice::from_ref(&map), decision),
         });
         maps.push(map);
         let files = result.entries.iter().filter(|(file, _)| *file != image_issues::FILE);
@@ -339,9 +346,10 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         thresholds: first.and_then(|info| info.thresholds.clone()),
         size: info.size,
         stride: first.map_or(0, |info| info.stride),
-        all: if maps.is_empty() { vec![CellMetrics::default(); classes.len()] } else { of_classes(&maps) },
+        all: if maps.is_empty() { vec![CellMetrics::default(); classes.len()] } else { of_classes(&maps, decision) },
         photographs,
         classes,
+        decision,
     };
     tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
     let mut warnings = warnings(ctx, &info, &maps, &found);
@@ -350,9 +358,12 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
 }
 
 /// Metrics of each class over these maps, which have the same classes and thresholds.
-fn of_classes(maps: &[ScoreMap]) -> Vec<CellMetrics> {
+fn of_classes(maps: &[ScoreMap], decision: CellDecision) -> Vec<CellMetrics> {
     let Some(first) = maps.first().map(|map| &map.info) else { return Vec::new() };
-    let threshold = |class: usize| first.thresholds.as_ref().map_or(HALF, |all| all[class]);
+    let threshold = |class: usize| match decision {
+        CellDecision::Highest => None,
+        CellDecision::Threshold | CellDecision::Half => Some(first.thresholds.as_ref().map_or(HALF, |all| all[class])),
+    };
     (0..first.classes.len()).map(|class| cell_metrics(maps, class, threshold(class))).collect()
 }
 

@@ -63,7 +63,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
             thousands(before.healthy)
         ),
         tables,
-        warnings: check(&recipe, classes, &before, &after),
+        warnings: check(&recipe, &set.info, &before, &after),
         ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), drawn.write(ctx.objects)?)].into(), summary, target: None })

@@ -8,6 +8,8 @@ use super::fitting::{
 };
 use super::inference::EMBEDDINGS;
 use crate::base::figure::per_class;
+use crate::data::patches::SetInfo;
+use crate::data::rebalance::NO_HEALTHY_CLASS;
 use crate::engine::gpu;
 use crate::engine::normalise::Normalisation;
 use crate::lang::network::parts::is_below;
@@ -96,6 +98,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let mut fitted = fit(&task, &goal, notes)?;
     fitted.notes.warnings.extend(idle(ctx.params, network)?);
     fitted.notes.warnings.extend(surroundings(network, &sets.data));
+    fitted.notes.warnings.extend(without_healthy(ctx.params, info));
     let model = ModelInfo {
         network: network.clone(),
         inputs: network.inputs(),
@@ -121,6 +124,15 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
     let summary = summary(&fitted, &goal.labels, &of_classifier, &info.classes);
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: Some(fitted.target) })
+}
+
+/// Warning if healthy patches are drawn from a set that has none by its nature.
+fn without_healthy(params: &Params, info: &SetInfo) -> Option<Warning> {
+    let is_drawn = params.text("sampler").is_ok_and(|rule| rule == "balanced");
+    (is_drawn && !info.labels.is_multi_label()).then(|| {
+        let text = format!("`sampler balanced` draws every patch once: {NO_HEALTHY_CLASS}");
+        Warning { code: "no-healthy-class".to_owned(), text }
+    })
 }
 
 fn summary(

@@ -97,8 +97,11 @@ fn classes(source: &CheckedSource) -> Option<Table> {
     (!rows.is_empty()).then(|| shown("photographs by class".to_owned(), &columns, &rows, is_shown))
 }
 
-/// Lesions of each class.
+/// Lesions of each class; [`None`] if no photograph has a mask.
 fn lesions(source: &CheckedSource) -> Option<Table> {
+    if (0..source.classes.len()).all(|k| source.class(k).all(|class| class.mask.is_none())) {
+        return None;
+    }
     let columns = ["class", "lesions", "lesion pixels", "smallest lesion, px", "largest lesion, px"];
     let row = |k: usize| {
         let sum = |of: fn(&CheckedClass) -> u64| int(source.class(k).map(of).sum::<u64>());

@@ -3,7 +3,13 @@
 use super::{LesionSampling, RebalanceSpec, healthy_wanted};
 use crate::base::figure::thousands;
 use crate::data::counts::PatchCounts;
+use crate::data::patches::SetInfo;
 use crate::stage::Warning;
+
+/// Why healthy patches cannot be drawn from a set with one class per patch, and what to do instead.
+pub const NO_HEALTHY_CLASS: &str = "these patches have exactly one class each, so none of them is healthy, whatever its class is called; to \
+                                    balance the classes, use `rebalance` with `lesions undersample` or `oversample`, or \
+                                    `class-weights=inverse-frequency` in `loss`";
 
 /// Overshoot is reported from this fraction of the target on.
 const OVERSHOOT: f64 = 0.10;
@@ -21,7 +27,8 @@ pub fn target(lesions: LesionSampling, before: &[u64]) -> Option<u64> {
 
 /// Warnings about a set rebalanced from counts `before` to counts `after`.
 #[must_use]
-pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, after: &PatchCounts) -> Vec<Warning> {
+pub fn check(recipe: &RebalanceSpec, info: &SetInfo, before: &PatchCounts, after: &PatchCounts) -> Vec<Warning> {
+    let classes = &info.classes;
     let mut warnings = Vec::new();
     let mut warn = |code: &str, text: String| warnings.push(Warning { code: code.to_owned(), text });
     for (class, had) in classes.iter().zip(&before.positives) {
@@ -59,7 +66,9 @@ pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, a
             }
         }
     }
-    if let Some(wanted) = healthy_wanted(recipe, after.lesion).filter(|wanted| *wanted != after.healthy) {
+    if !info.labels.is_multi_label() && recipe.healthy_per_lesion_patch.is_some() {
+        warn("no-healthy-class", format!("`healthy` changes nothing: {NO_HEALTHY_CLASS}"));
+    } else if let Some(wanted) = healthy_wanted(recipe, after.lesion).filter(|wanted| *wanted != after.healthy) {
         warn(
             "ratio-not-reached",
             format!(

@@ -9,7 +9,7 @@ mod lesions;
 use super::patches::{Health, PatchSet};
 use crate::base::Streams;
 
-pub use check::{check, target};
+pub use check::{NO_HEALTHY_CLASS, check, target};
 
 /// Sampling of lesion patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

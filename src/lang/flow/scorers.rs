@@ -8,12 +8,15 @@ use crate::lang::draft::{Draft, ReferenceSite};
 use crate::lang::spec::Input;
 use crate::lang::value::Value;
 
+/// Mark of classifiers that choose a single class.
+const EXCLUSIVE: &str = "exclusive";
+
 /// Parameter of stages that score patches.
 const TTA: &str = "tta";
 
 impl DraftGraph<'_> {
     /// Warnings for thresholds that were tuned on scores of another classifier, and errors for classifiers that were calibrated with
-    /// another test-time augmentation.
+    /// another test-time augmentation, or that choose a single class where each class needs scores of its own.
     pub(super) fn scorers(&self, order: &[usize]) -> Vec<Diag> {
         let mut diags = Vec::new();
         let mut same = None;
@@ -26,8 +29,39 @@ impl DraftGraph<'_> {
             if let Some((model, place)) = self.one_of_type(stage, "model") {
                 diags.extend(self.other_calibration(stage, model, place).map(|diag| in_bodies(diag, draft)));
             }
+            diags.extend(self.single_class(stage).map(|diag| in_bodies(diag, draft)));
         }
         diags
+    }
+
+    /// An error if a stage needs scores of each class by itself, and gets those of a classifier that chooses one.
+    fn single_class(&self, stage: usize) -> Option<Diag> {
+        let draft = &self.drafts[stage];
+        let refuses = |input: &&Input| draft.signature.input(&input.port).is_some_and(|port| port.refuses(EXCLUSIVE));
+        draft.signature.inputs.iter().find(|port| port.refuses(EXCLUSIVE))?;
+        let mut models = self.models_of(stage);
+        models.extend(self.scored_by(stage).unwrap_or_default());
+        let (source, (param, case)) = models.into_iter().find_map(|at| Some((at, self.exclusive(at)?)))?;
+        let spec = &draft.spec;
+        let of_scores = || scores_of(draft).next();
+        let input = spec.inputs.iter().find(refuses).or_else(of_scores)?;
+        let at = spec.inputs.iter().position(|other| other.port == input.port)?;
+        let place = draft.sites.get(at)?.first()?;
+        let model = &self.drafts[source].spec;
+        let message = format!(
+            "`{} {}` is for scores of each class by itself, but `{}` chooses one class (`{param} {case}`)",
+            spec.stage_type, spec.name, model.name
+        );
+        let found = Diag::error("single-label", place.span, message).also(model.span, "chooses the highest score");
+        Some(found.hint("remove this stage and what uses it: the class with the highest score needs no threshold"))
+    }
+
+    /// The parameter and case by which a classifier chooses a single class.
+    fn exclusive(&self, stage: usize) -> Option<&(String, String)> {
+        let draft = &self.drafts[stage];
+        let marked = draft.signature.outputs.iter().filter(|out| out.marks.iter().any(|mark| mark == EXCLUSIVE));
+        let holds = |(param, case): &&(String, String)| matches!(draft.spec.value(param), Some(Value::Text(value)) if value == case);
+        marked.filter_map(|out| out.marks_with.as_ref()).find(holds)
     }
 
     /// A warning if a stage's thresholds are those of another classifier.

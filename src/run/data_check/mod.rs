@@ -29,6 +29,9 @@ use crate::store::Objects;
 /// Most photographs with findings, and most pairs, that are shown on a page.
 const SHOWN: usize = 48;
 
+/// Title of a source's table of labels.
+const LABELS: &str = "labels";
+
 /// Code of the warning about identical files, which is made here for all sources together.
 const SAME_PHOTOGRAPH: &str = "same-photograph";
 
@@ -106,8 +109,12 @@ fn described(found: &mut FoundSource, host: &Host, objects: &Objects) -> Result<
         classes: found.set.as_ref().map_or_else(|| Ok(Vec::new()), |set| classes(set, objects))?,
         photographs: Vec::new(),
         findings,
-        // The number of mask files is part of what is found by reading them.
-        tables: summary.tables.into_iter().filter(|table| table.title != MASK_FILES).collect(),
+        // The numbers of mask files and of labels are part of what is found by reading them.
+        tables: summary
+            .tables
+            .into_iter()
+            .filter(|table| ![MASK_FILES, LABELS].contains(&table.title.as_str()))
+            .collect(),
     })
 }
 

@@ -24,3 +24,4 @@ mod released;
 mod roles;
 mod sources;
 mod splits;
+mod tiles;

@@ -6,7 +6,7 @@ use macula::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_pictur
 use macula::data::mask::Mask;
 use macula::data::patches::Label;
 use macula::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs};
-use macula::learn::maps::{MapMetrics, Maps, cell_metrics};
+use macula::learn::maps::{CellDecision, MapMetrics, Maps, cell_metrics};
 use macula::report::gather::ranked;
 use macula::report::maps::summary;
 use macula::stages::predict::predicted;
@@ -81,7 +81,7 @@ fn the_bytes_of_a_map_do_not_change() {
 #[test]
 fn metrics_are_over_cells_that_are_scored_and_known() {
     let map = map();
-    let found = cell_metrics([&map], 0, 0.4);
+    let found = cell_metrics([&map], 0, Some(0.4));
     let cells = map.info.cells();
     let scored: Vec<usize> = (0..cells).filter(|&at| !map.scores[at].is_nan()).collect();
     let lesion = |at: &&usize| map.lesion[**at] == Label::Present;
@@ -111,22 +111,23 @@ fn metrics_are_over_cells_that_are_scored_and_known() {
     let auroc = found.auroc.expect("both are there");
     assert!((auroc - right / pairs).abs() < 1e-12, "{auroc}");
     // The second class is unknown everywhere.
-    let unknown = cell_metrics([&map], 1, 0.1);
+    let unknown = cell_metrics([&map], 1, Some(0.1));
     assert_eq!((unknown.known, unknown.average_precision, unknown.prevalence()), (0, None, None));
     // The cells of two maps are pooled.
-    let twice = cell_metrics([&map, &map], 0, 0.4);
+    let twice = cell_metrics([&map, &map], 0, Some(0.4));
     assert_eq!((twice.cells, twice.auroc), (2 * found.cells, found.auroc));
 }
 
 #[test]
 fn a_summary_ranks_photographs_and_says_what_is_unknown() {
     let map = map();
-    let of = |class: usize| cell_metrics([&map], class, HALF);
+    let of = |class: usize| cell_metrics([&map], class, Some(HALF));
     let photograph = |name: &str, highest: f64| {
         let classes = vec![macula::learn::maps::CellMetrics { highest: Some(highest), ..of(0) }, of(1)];
         MapMetrics { photograph: name.to_owned(), scored: 30, black: 7, classes }
     };
     let maps = Maps {
+        decision: CellDecision::default(),
         classes: map.info.classes.clone(),
         thresholds: None,
         size: 16,
