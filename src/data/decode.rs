@@ -1,4 +1,4 @@
-//! Photograph decoder: JPEG, PNG or TIFF to 8-bit RGB. A truncated file, or one with a missing piece, is an error, never a grey area;
+//! Photograph decoder: JPEG, PNG, TIFF or DICOM to 8-bit RGB. A truncated file, or one with a missing piece, is an error, never a grey area;
 //! so is damage that the decoder detects. (Not detected: a missing piece of a progressive JPEG, or altered pixels.) Metadata about the
 //! pixels (orientation, white level) is respected; a file that lacks what is needed, or has a layout not supported here, is rejected.
 //! `docs/pictures.md` has the table.
@@ -13,10 +13,12 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::byte_source::ByteSource;
+use super::dicom::{self, DicomFault, DicomImage, DicomPixels};
+use super::image_issues::ImageIssueKind;
 use super::jpeg_header::{self, ScanEnd};
 use super::orientation::Orientation;
 use super::tiff::{self, White};
-use super::{bit_depth, png_header};
+use super::{bit_depth, colour_profile, png_header};
 use crate::stage::StageError;
 
 /// Largest supported side, px.
@@ -25,6 +27,9 @@ const LONGEST: usize = 1 << 15;
 /// Largest supported number of pixels: four times that of the largest fundus cameras.
 const MOST_PIXELS: usize = 1 << 28;
 
+/// Name of the colour space that a camera states without a profile.
+const ADOBE_RGB: &str = "Adobe RGB (1998)";
+
 /// Upper bound of pixels per byte of a JPEG: each block of 8 x 8 takes at least one bit.
 const JPEG_PIXELS: usize = 512;
 
@@ -32,12 +37,14 @@ const JPEG_PIXELS: usize = 512;
 const RATIO: u64 = 4096;
 
 /// What decoding found out about a photograph next to its pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedInfo {
     /// Orientation that was applied.
     pub orientation: Orientation,
-    /// Whether it uses so little of its 16-bit range that it is almost black in 8 bits.
-    pub dark: bool,
+    /// What is strange about the photograph.
+    pub issues: Vec<ImageIssueKind>,
+    /// Description of its colour profile, unless that is sRGB or missing.
+    pub profile: Option<String>,
     /// Format of the file.
     pub format: PictureFormat,
     /// Bits per sample of the file; for a palette, of its indices.
@@ -53,16 +60,19 @@ pub enum PictureFormat {
     Png,
     /// TIFF or `BigTIFF`.
     Tiff,
+    /// DICOM.
+    Dicom,
 }
 
 impl PictureFormat {
-    /// Its name: `JPEG`, `PNG`, `TIFF`.
+    /// Its name: `JPEG`, `PNG`, `TIFF`, `DICOM`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
             Self::Tiff => "TIFF",
+            Self::Dicom => "DICOM",
         }
     }
 }
@@ -95,12 +105,11 @@ impl Photograph {
 
     /// As [`Photograph::decode`], for an image without a name.
     pub(super) fn decode_bytes(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
-        let info = if is_jpeg(bytes) {
-            self.decode_jpeg(bytes)?
-        } else if tiff::begins(bytes) {
-            self.decode_tiff(bytes)?
-        } else {
-            self.decode_png(bytes)?
+        let info = match format_of(ByteSource::Memory(bytes)) {
+            Some(PictureFormat::Jpeg) => self.decode_jpeg(bytes, JpegColours::Marked)?,
+            Some(PictureFormat::Tiff) => self.decode_tiff(bytes)?,
+            Some(PictureFormat::Dicom) => self.decode_dicom(bytes)?,
+            Some(PictureFormat::Png) | None => self.decode_png(bytes)?,
         };
         if !info.orientation.is_upright() {
             let size = (self.width, self.height);
@@ -110,12 +119,17 @@ impl Photograph {
         Ok(info)
     }
 
-    fn decode_jpeg(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
+    fn decode_jpeg(&mut self, bytes: &[u8], colours: JpegColours) -> Result<DecodedInfo, DecodeFault> {
         let header = jpeg_header::header(ByteSource::Memory(bytes)).ok_or(DecodeFault::Truncated)?;
         if let Some(reason) = header.refused() {
             return Err(DecodeFault::Unread(reason));
         }
         let (orientation, bits) = (header.orientation, header.bits().unwrap_or(8));
+        let is_unmarked = !header.states_colours;
+        let profile = match header.profile(bytes) {
+            Some(profile) => colour_profile::other_than_srgb(&profile),
+            None => header.adobe_rgb.then(|| ADOBE_RGB.to_owned()),
+        };
         let whole = header.without_stray(bytes);
         let header = jpeg_header::header(ByteSource::Memory(&whole)).ok_or(DecodeFault::Truncated)?;
         let options = DecoderOptions::default()
@@ -139,6 +153,10 @@ impl Photograph {
             error => DecodeFault::Damaged(format!("{error:?}")),
         };
         decoder.decode_headers().map_err(wrong)?;
+        if colours == JpegColours::Rgb && is_unmarked && decoder.input_colorspace() == Some(ColorSpace::YCbCr) {
+            // The same out as in: components stay as they are.
+            decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::YCbCr));
+        }
         let (width, height) = decoder.dimensions().ok_or_else(|| DecodeFault::Damaged("it has no size".to_owned()))?;
         promised(width, height)?;
         if width * height > bytes.len().saturating_mul(JPEG_PIXELS) {
@@ -148,7 +166,44 @@ impl Photograph {
         self.rgb.resize(width * height * 3, 0);
         (self.width, self.height) = (width, height);
         decoder.decode_into(&mut self.rgb).map_err(wrong)?;
-        Ok(DecodedInfo { orientation, dark: false, format: PictureFormat::Jpeg, bits })
+        Ok(DecodedInfo { orientation, issues: Vec::new(), profile, format: PictureFormat::Jpeg, bits })
+    }
+
+    fn decode_dicom(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
+        let image = DicomImage::open(ByteSource::Memory(bytes))?;
+        let (size, mut issues) = (image.size(), image.issues.clone());
+        promised(size.0, size.1)?;
+        let mut own = None;
+        match image.pixels()? {
+            DicomPixels::Samples(samples) => {
+                let (rgb, dark) = image.rgb(&samples);
+                ((self.width, self.height), self.rgb) = (size, rgb);
+                issues.extend(dark.then_some(ImageIssueKind::Dark));
+            }
+            DicomPixels::Jpeg(jpeg) => {
+                if !is_jpeg(&jpeg) {
+                    return Err(DecodeFault::Damaged("its pixels should be a JPEG, but are not".to_owned()));
+                }
+                let colours = if image.is_rgb() { JpegColours::Rgb } else { JpegColours::Marked };
+                own = self.decode_jpeg(&jpeg, colours)?.profile;
+                if (self.width, self.height) != size {
+                    let text = format!(
+                        "its JPEG has {} x {} px, but its header says {} x {}",
+                        self.width, self.height, size.0, size.1
+                    );
+                    return Err(DecodeFault::Damaged(text));
+                }
+                image.finish_jpeg(&mut self.rgb)?;
+            }
+        }
+        // As other programs show it: rows and columns as stored, whatever a JPEG inside says.
+        let (orientation, format) = (Orientation::UPRIGHT, PictureFormat::Dicom);
+        let profile = match (image.profile(), image.colour_space()) {
+            (Some(profile), _) => colour_profile::other_than_srgb(&profile),
+            (None, Some(space)) => (space != "SRGB").then(|| space.to_owned()),
+            (None, None) => own,
+        };
+        Ok(DecodedInfo { orientation, issues, profile, format, bits: image.bits() })
     }
 
     fn decode_tiff(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
@@ -156,7 +211,8 @@ impl Photograph {
         let Ok(described) = tiff::describe(ByteSource::Memory(bytes)) else {
             let dark = self.decode_other(bytes, None, White::Unsaid)?;
             let format = PictureFormat::Tiff;
-            return Ok(DecodedInfo { orientation: Orientation::UPRIGHT, dark, format, bits: 8 });
+            let (orientation, issues) = (Orientation::UPRIGHT, of_dark(dark));
+            return Ok(DecodedInfo { orientation, issues, profile: None, format, bits: 8 });
         };
         let described = described.map_err(DecodeFault::Unread)?;
         let dark = if described.own {
@@ -168,7 +224,8 @@ impl Photograph {
             self.decode_other(bytes, Some(ImageFormat::Tiff), described.white)?
         };
         let (orientation, format) = (described.orientation, PictureFormat::Tiff);
-        Ok(DecodedInfo { orientation, dark, format, bits: described.bits })
+        let profile = tiff::profile(bytes).and_then(|profile| colour_profile::other_than_srgb(&profile));
+        Ok(DecodedInfo { orientation, issues: of_dark(dark), profile, format, bits: described.bits })
     }
 
     fn decode_png(&mut self, bytes: &[u8]) -> Result<DecodedInfo, DecodeFault> {
@@ -185,7 +242,9 @@ impl Photograph {
         }
         let dark = self.decode_other(bytes, None, header.significant.map_or(White::Unsaid, White::OfBits))?;
         let bits = if header.bits == 0 { 8 } else { header.bits };
-        Ok(DecodedInfo { orientation: header.orientation, dark, format: PictureFormat::Png, bits })
+        let (orientation, format) = (header.orientation, PictureFormat::Png);
+        let profile = header.profile(bytes);
+        Ok(DecodedInfo { orientation, issues: of_dark(dark), profile, format, bits })
     }
 
     /// Decodes with the `image` crate and returns whether the photograph is almost black in 8 bits though it need not be.
@@ -223,6 +282,35 @@ impl Photograph {
     }
 }
 
+/// Meaning of the components of a JPEG.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JpegColours {
+    /// As its markers say; luma and chroma without them.
+    Marked,
+    /// As its markers say; red, green and blue without them.
+    Rgb,
+}
+
+fn of_dark(dark: bool) -> Vec<ImageIssueKind> {
+    dark.then_some(ImageIssueKind::Dark).into_iter().collect()
+}
+
+/// Format of a file by its first bytes; [`None`] if they are those of no supported one.
+pub(super) fn format_of(source: ByteSource<'_>) -> Option<PictureFormat> {
+    let start = source.at(0, 8).or_else(|| source.at(0, 2))?;
+    if is_jpeg(&start) {
+        return Some(PictureFormat::Jpeg);
+    }
+    if *start == *png_header::MAGIC {
+        return Some(PictureFormat::Png);
+    }
+    // The 128 bytes before a DICOM's magic word may be those of a TIFF.
+    if dicom::begins(source) && !tiff::is_certain(&start) {
+        return Some(PictureFormat::Dicom);
+    }
+    tiff::begins(&start).then_some(PictureFormat::Tiff)
+}
+
 /// Whether the bytes start like a JPEG.
 pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8])
@@ -251,13 +339,26 @@ pub(super) enum DecodeFault {
     Damaged(String),
     /// The file is intact, but of an unsupported or underspecified layout.
     Unread(String),
+    /// As [`DecodeFault::Unread`], with what to do about it.
+    Convertible(String, &'static str),
+}
+
+impl From<DicomFault> for DecodeFault {
+    fn from(fault: DicomFault) -> Self {
+        match fault {
+            DicomFault::Truncated => Self::Truncated,
+            DicomFault::Damaged(reason) => Self::Damaged(reason),
+            DicomFault::Unread { reason, hint: Some(hint) } => Self::Convertible(reason, hint),
+            DicomFault::Unread { reason, hint: None } => Self::Unread(reason),
+        }
+    }
 }
 
 impl fmt::Display for DecodeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("it is truncated: the image data ends too early"),
-            Self::Damaged(reason) | Self::Unread(reason) => f.write_str(reason),
+            Self::Damaged(reason) | Self::Unread(reason) | Self::Convertible(reason, _) => f.write_str(reason),
         }
     }
 }
@@ -275,7 +376,10 @@ impl DecodeFault {
                 "damaged-photograph",
                 format!("`{name}` cannot be read as a photograph: {reason}"),
             )
-            .hint("supported formats are JPEG, PNG and TIFF; if it is one of them, copy or download the file again"),
+            .hint("supported formats are JPEG, PNG, TIFF and DICOM; if it is one of them, copy or download the file again"),
+            Self::Convertible(reason, hint) => {
+                StageError::input("unread-photograph", format!("`{name}` is not supported: {reason}")).hint(*hint)
+            }
             Self::Unread(reason) => {
                 StageError::input("unread-photograph", format!("`{name}` is not supported: {reason}"))
                     .hint("save it as an 8-bit JPEG, PNG or TIFF; `docs/pictures.md` lists the supported files")

@@ -15,6 +15,15 @@ pub const FILE: &str = "remarks.json";
 /// Code of the warning about masks that cover more than half of their photograph.
 pub const COVERS_MOST: &str = "mask-covers-most";
 
+/// Code of the warning about colour profiles.
+const COLOUR_PROFILE: &str = "colour-profile";
+
+/// Profiles that a warning names.
+const PROFILES: usize = 3;
+
+/// What a colour profile means for the pixels.
+const PROFILE_MEANING: &str = "profiles are not applied, so the same colour has other values; convert to sRGB (`magick IN -profile sRGB.icc OUT`)";
+
 /// An issue of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageIssue {
@@ -26,6 +35,9 @@ pub struct ImageIssue {
     /// Values of no class and their pixels, of [`ImageIssueKind::OtherValues`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, u64)>,
+    /// The colour profile; empty for an issue of another kind.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub profile: String,
 }
 
 /// Kind of an issue.
@@ -52,19 +64,27 @@ pub enum ImageIssueKind {
     LabelPresent,
     /// A photograph uses only the lowest part of its 16-bit range.
     Dark,
+    /// A DICOM of more than 8 bits states no window.
+    NoWindow,
+    /// A DICOM's pixels are not square.
+    PixelAspect,
+    /// A DICOM says that there is text in its pixels.
+    BurnedIn,
+    /// A photograph has a colour profile other than sRGB.
+    ColourProfile,
 }
 
 impl ImageIssue {
     /// An issue of the mask of a class; of the photograph, if it is empty.
     #[must_use]
     pub fn new(class: &str, kind: ImageIssueKind) -> Self {
-        Self { class: class.to_owned(), kind, values: Vec::new() }
+        Self { class: class.to_owned(), kind, values: Vec::new(), profile: String::new() }
     }
 
     /// The warning about this image, of the photograph with this name.
     #[must_use]
     pub fn warning(&self, photograph: &str) -> Warning {
-        let Self { class, kind, values } = self;
+        let Self { class, kind, values, .. } = self;
         if *kind == ImageIssueKind::OtherValues {
             let text = format!("the mask of `{photograph}` has {}", of_no_class(values));
             return Warning { code: kind.code().to_owned(), text };
@@ -92,11 +112,14 @@ fn of_no_class(values: &[(String, u64)]) -> String {
 }
 
 /// Kinds in the order in which they are reported.
-const ALL: [ImageIssueKind; 10] = [
+const ALL: [ImageIssueKind; 13] = [
     ImageIssueKind::OtherValues,
     ImageIssueKind::LabelAbsent,
     ImageIssueKind::LabelPresent,
     ImageIssueKind::Dark,
+    ImageIssueKind::NoWindow,
+    ImageIssueKind::PixelAspect,
+    ImageIssueKind::BurnedIn,
     ImageIssueKind::Photograph,
     ImageIssueKind::SharedMask,
     ImageIssueKind::CoversMost,
@@ -117,6 +140,10 @@ impl ImageIssueKind {
             Self::OtherValues => "value-of-no-class",
             Self::LabelAbsent | Self::LabelPresent => "label-contradicts-mask",
             Self::Dark => "dark-photograph",
+            Self::NoWindow => "no-window",
+            Self::PixelAspect => "pixel-aspect",
+            Self::BurnedIn => "burned-in-text",
+            Self::ColourProfile => COLOUR_PROFILE,
         }
     }
 
@@ -170,6 +197,24 @@ impl ImageIssueKind {
                 "uses less than a quarter of its 16-bit range",
                 "use less than a quarter of their 16-bit range",
                 "almost black in 8 bits; rescale the samples, or state the white level in the file",
+            ),
+            Self::NoWindow => (
+                "has grey values of more than 8 bits and no window",
+                "have grey values of more than 8 bits and no window",
+                "black and white are the least and greatest value that its bits can hold",
+            ),
+            Self::PixelAspect => (
+                "has pixels that are not square",
+                "have pixels that are not square",
+                "they are read as squares; resample the photographs, so that lesions keep their shapes",
+            ),
+            Self::ColourProfile => {
+                ("has a colour profile other than sRGB", "have colour profiles other than sRGB", PROFILE_MEANING)
+            }
+            Self::BurnedIn => (
+                "declares text in its pixels",
+                "declare text in their pixels",
+                "it may be a name; look at the photographs before you pass on results that show them",
             ),
         }
     }
@@ -235,5 +280,30 @@ pub fn warnings(results: &[(Item, Tree)], objects: &Objects) -> Result<Vec<Warni
         };
         Some(Warning { code: kind.code().to_owned(), text })
     };
-    Ok(ALL.iter().filter_map(warning).collect())
+    let profiles = all.iter().filter(|(_, issue)| issue.kind == ImageIssueKind::ColourProfile);
+    let profiles: Vec<(&str, &str)> = profiles.map(|(name, issue)| (*name, issue.profile.as_str())).collect();
+    Ok(ALL.iter().filter_map(warning).chain(profile_warning(&profiles, results.len())).collect())
+}
+
+/// The warning about the colour profiles of a set of so many photographs, from the names of those that have one other than sRGB, and the
+/// profiles; [`None`] without any.
+#[must_use]
+pub fn profile_warning(profiles: &[(&str, &str)], photographs: usize) -> Option<Warning> {
+    let (first, _) = profiles.first()?;
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, profile) in profiles {
+        *counts.entry(profile).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let shown = counts.iter().take(PROFILES);
+    let mut shown: Vec<String> = shown.map(|(profile, count)| format!("{count} with `{profile}`")).collect();
+    if counts.len() > PROFILES {
+        shown.push(format!("{} with others", counts[PROFILES..].iter().map(|(_, count)| count).sum::<u64>()));
+    }
+    let (have, all) = (profiles.len() as u64, counted(photographs as u64, "photograph", "photographs"));
+    let verb = if have == 1 { "has a colour profile" } else { "have colour profiles" };
+    let text =
+        format!("{have} of {all} {verb} other than sRGB ({}; first: `{first}`): {PROFILE_MEANING}", shown.join(", "));
+    Some(Warning { code: COLOUR_PROFILE.to_owned(), text })
 }

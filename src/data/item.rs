@@ -1,6 +1,6 @@
 //! A photograph and its masks as one item of a map stage. Knows no stage.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use rayon::prelude::*;
 
@@ -10,9 +10,13 @@ use super::image_issues::{ImageIssue, ImageIssueKind};
 use super::mask::{self, Mask, MaskValues};
 use super::orientation::Orientation;
 use super::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
+use super::source_tree::DICOM;
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
 use crate::store::{Entry, Objects, Tree};
+
+/// Bytes that decoding a DICOM takes at most, in addition to what its file's size explains.
+const LARGE_DICOM: u64 = 256 << 20;
 
 /// How the classes of a photograph set relate.
 ///
@@ -58,15 +62,13 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
             tree.insert(file, *entry);
         }
         tree.insert("classes.json", classes);
-        // Decoding enlarges a fundus JPEG about a hundredfold; other formats much less.
+        // Decoding enlarges a fundus JPEG about a hundredfold; other formats much less. A DICOM may be either.
         let photograph = tree.under("photograph.").next();
-        let bytes_in_flight =
-            photograph.map_or(
-                0,
-                |(extension, entry)| {
-                    if extension.starts_with("jp") { entry.size * 100 } else { entry.size * 4 }
-                },
-            );
+        let bytes_in_flight = photograph.map_or(0, |(extension, entry)| match extension {
+            _ if extension.starts_with("jp") => entry.size * 100,
+            DICOM => (entry.size * 100).min(entry.size * 4 + LARGE_DICOM),
+            _ => entry.size * 4,
+        });
         Item { name: name.clone(), tree, bytes_in_flight }
     };
     Ok(described.photographs.par_iter().map(item).collect())
@@ -98,7 +100,7 @@ pub struct OpenPhotograph<'a> {
     tree: &'a Tree,
     objects: &'a Objects,
     /// What decoding the photograph found out; [`None`] before.
-    decoded: Cell<Option<DecodedInfo>>,
+    decoded: RefCell<Option<DecodedInfo>>,
     issues: RefCell<Vec<ImageIssue>>,
     /// Facts about the photograph.
     pub facts: PhotographFacts,
@@ -119,7 +121,7 @@ impl<'a> OpenPhotograph<'a> {
         let wrong = |error: serde_json::Error| StageError::Bug(format!("photograph `{name}`: {error}"));
         let facts = serde_json::from_slice(&read("facts.json")?).map_err(wrong)?;
         let classes = serde_json::from_slice(&read("classes.json")?).map_err(wrong)?;
-        Ok(Self { name, tree, objects, decoded: Cell::default(), issues: RefCell::default(), facts, classes })
+        Ok(Self { name, tree, objects, decoded: RefCell::default(), issues: RefCell::default(), facts, classes })
     }
 
     /// Decodes the photograph into reused memory and returns its digest.
@@ -130,22 +132,24 @@ impl<'a> OpenPhotograph<'a> {
         let (file, entry) = self.photograph_entry()?;
         let bytes = self.objects.read(entry)?;
         let info = into.decode(&bytes, &self.shown(&file, entry))?;
-        self.decoded.set(Some(info));
-        if info.dark {
-            self.issues.borrow_mut().push(ImageIssue::new("", ImageIssueKind::Dark));
-        }
+        let mut issues = self.issues.borrow_mut();
+        issues.extend(info.issues.iter().map(|kind| ImageIssue::new("", *kind)));
+        let of_profile = |profile| ImageIssue { profile, ..ImageIssue::new("", ImageIssueKind::ColourProfile) };
+        issues.extend(info.profile.clone().map(of_profile));
+        drop(issues);
+        self.decoded.replace(Some(info));
         Ok(entry.digest)
     }
 
     /// What decoding the photograph found out next to its pixels; [`None`] if it was not decoded.
     #[must_use]
-    pub const fn decoded(&self) -> Option<DecodedInfo> {
-        self.decoded.get()
+    pub fn decoded(&self) -> Option<DecodedInfo> {
+        self.decoded.borrow().clone()
     }
 
     /// Orientation applied to the photograph.
     fn turned(&self) -> Orientation {
-        self.decoded().map_or(Orientation::UPRIGHT, |info| info.orientation)
+        self.decoded.borrow().as_ref().map_or(Orientation::UPRIGHT, |info| info.orientation)
     }
 
     /// Path of the photograph's file, or else its path within the set.

@@ -11,6 +11,9 @@ use super::tiff::TiffFile;
 /// Prefix of an XMP segment.
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
+/// Prefix of a part of a colour profile.
+const PROFILE: &[u8] = b"ICC_PROFILE\0";
+
 /// Headers before the first scan.
 pub(super) struct JpegHeader {
     /// Frame header; [`None`] if missing.
@@ -21,6 +24,12 @@ pub(super) struct JpegHeader {
     scan: usize,
     /// Number of components in the first scan.
     together: usize,
+    /// Whether a marker (JFIF, Adobe) says what its components mean.
+    pub(super) states_colours: bool,
+    /// Whether EXIF says that its colours are Adobe RGB.
+    pub(super) adobe_rgb: bool,
+    /// Parts of its colour profile: number, count, and place.
+    profile: Vec<(u8, u8, Range<usize>)>,
     /// Stray bytes between segments.
     stray: Vec<Range<usize>>,
 }
@@ -47,8 +56,16 @@ pub(super) enum ScanEnd {
 
 /// Reads the headers before the first scan; [`None`] if the file ends before it.
 pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
-    let mut found =
-        JpegHeader { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
+    let mut found = JpegHeader {
+        frame: None,
+        orientation: Orientation::UPRIGHT,
+        scan: 0,
+        together: 0,
+        states_colours: false,
+        adobe_rgb: false,
+        profile: Vec::new(),
+        stray: Vec::new(),
+    };
     let (mut exif, mut xmp) = (None, None);
     let mut at = 2;
     loop {
@@ -78,10 +95,20 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
                 let body = body()?;
                 if exif.is_none() && body.starts_with(b"Exif\0\0") {
                     exif = Some(TiffFile::of_exif(&body));
+                    found.adobe_rgb = TiffFile::is_adobe_rgb(&body);
                 } else if let (None, Some(packet)) = (xmp, body.strip_prefix(XMP)) {
                     xmp = Some(Orientation::of_xmp(packet));
                 }
             }
+            0xe0 => found.states_colours |= source.at(from + 2, 4).is_some_and(|name| *name == *b"JFIF"),
+            0xe2 if length > PROFILE.len() + 4
+                && source.at(from + 2, PROFILE.len()).is_some_and(|name| *name == *PROFILE) =>
+            {
+                let start = from + 2 + PROFILE.len();
+                let numbers = source.at(start, 2)?;
+                found.profile.push((numbers[0], numbers[1], start + 2..from + length));
+            }
+            0xee => found.states_colours |= source.at(from + 2, 5).is_some_and(|name| *name == *b"Adobe"),
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf | 0xf7 => found.frame = found.frame.or_else(|| FrameHeader::read(marker, &body()?)),
             _ => {}
@@ -159,6 +186,17 @@ impl JpegHeader {
             return Some("its JPEG has several scans with different sampling factors".to_owned());
         }
         None
+    }
+
+    /// The colour profile, put together from its parts; [`None`] if there is none. With a part missing, it is empty.
+    pub(super) fn profile(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (_, count, _) = self.profile.first()?;
+        let part = |number: u8| {
+            let (.., place) = self.profile.iter().find(|(own, ..)| *own == number)?;
+            bytes.get(place.clone())
+        };
+        let parts: Option<Vec<&[u8]>> = (1..=*count).map(part).collect();
+        Some(parts.unwrap_or_default().concat())
     }
 
     /// The file without stray bytes between segments.

@@ -76,6 +76,14 @@ pub fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// A file's name without its extension, and the extension. A DICOM file is often called by an identifier such as `1.2.840.99.7`, whose last
+/// number is not an extension.
+#[must_use]
+pub fn name_and_extension(name: &str) -> (&str, &str) {
+    let is_identifier = name.matches('.').count() > 2 && name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_identifier { (name, "") } else { name.rsplit_once('.').unwrap_or((name, "")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::name_normalisation::{folded, nfc};
+use super::name_normalisation::{folded, name_and_extension, nfc};
 use crate::stage::StageError;
 
 /// A pattern for paths below a folder.
@@ -89,8 +89,8 @@ impl<'a> Pattern<'a> {
             && let Some(last) = found.pop()
         {
             found.push(match last {
-                Cow::Borrowed(last) => Cow::Borrowed(without_extension(last)),
-                Cow::Owned(last) => Cow::Owned(without_extension(&last).to_owned()),
+                Cow::Borrowed(last) => Cow::Borrowed(name_and_extension(last).0),
+                Cow::Owned(last) => Cow::Owned(name_and_extension(&last).0.to_owned()),
             });
         }
         Some(found)
@@ -106,10 +106,6 @@ impl<'a> Pattern<'a> {
         let path = nfc(path);
         Some(find(&path, &self.composed, end)?.into_iter().map(|found| Cow::Owned(found.to_owned())).collect())
     }
-}
-
-fn without_extension(name: &str) -> &str {
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,6 +165,11 @@ mod tests {
         let name = |pattern, path| name(pattern, path).map(|found| &*found.leak());
         assert_eq!(name("photographs/*", "photographs/a.b.JPG"), Some("a.b"));
         assert_eq!(name("photographs/*.jpg", "photographs/a.JPG"), Some("a"));
+        assert_eq!(
+            name("photographs/*", "photographs/1.2.840.99.7"),
+            Some("1.2.840.99.7"),
+            "as DICOM files are called"
+        );
         assert_eq!(name("photographs/*.jpg", "photographs/a.png"), None);
         assert_eq!(name("photographs/*", "photographs/p1/a.png"), None, "a star stays in its folder");
         assert_eq!(name("photographs/*/*", "photographs/p1/a.png"), Some("p1/a"));

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::byte_source::{ByteSource, FileWindow};
-use super::decode;
+use super::decode::{self, PictureFormat};
+use super::dicom::DicomImage;
 use super::jpeg_header;
 use super::orientation::Orientation;
 use super::png_header;
-use super::tiff::{self, TiffFile};
+use super::tiff::TiffFile;
 use crate::stage::StageError;
 
 /// Size of a photograph as its header states it.
@@ -40,19 +41,20 @@ pub fn of_file(path: &Path) -> Result<PictureSize, StageError> {
 
 /// Width and height as stored, and orientation.
 fn of(source: ByteSource<'_>) -> Option<((usize, usize), Orientation)> {
-    let start = source.at(0, 8)?;
-    if decode::is_jpeg(&start) {
-        let header = jpeg_header::header(source)?;
-        return Some((header.size()?, header.orientation));
-    }
-    if tiff::begins(&start) {
-        let file = TiffFile::open(source).ok()?;
-        let side = |tag: u16| file.number(tag, 0).map(|side| side as usize);
-        return Some(((side(256)?, side(257)?), file.orientation()));
-    }
-    if *start != *png_header::MAGIC {
-        return None;
-    }
-    let header = png_header::header(source)?;
-    Some((header.size, header.orientation))
+    Some(match decode::format_of(source)? {
+        PictureFormat::Jpeg => {
+            let header = jpeg_header::header(source)?;
+            (header.size()?, header.orientation)
+        }
+        PictureFormat::Tiff => {
+            let file = TiffFile::open(source).ok()?;
+            let side = |tag: u16| file.number(tag, 0).map(|side| side as usize);
+            ((side(256)?, side(257)?), file.orientation())
+        }
+        PictureFormat::Png => {
+            let header = png_header::header(source)?;
+            (header.size, header.orientation)
+        }
+        PictureFormat::Dicom => (DicomImage::open(source).ok()?.size(), Orientation::UPRIGHT),
+    })
 }

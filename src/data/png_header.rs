@@ -1,14 +1,19 @@
 //! PNG chunks that determine how pixels are decoded. Decodes no pixels. Reference: PNG, third edition (W3C, 2025).
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::byte_source::ByteSource;
 use super::colour::Colour;
+use super::colour_profile::{self, CHROMATICITIES, NEAR_CHROMATICITY};
 use super::orientation::Orientation;
 use super::tiff::TiffFile;
 
 /// PNG signature.
 pub(super) const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Longest colour profile that is read, bytes.
+const LONGEST_PROFILE: u64 = 1 << 22;
 
 /// Longest text chunk that is read, bytes.
 const LONGEST_TEXT: usize = 1 << 20;
@@ -37,6 +42,57 @@ pub(super) struct PngHeader {
     pub(super) frames: u32,
     /// Orientation of the image.
     pub(super) orientation: Orientation,
+    /// What it says of its colours.
+    colours: PngColours,
+}
+
+/// What a PNG says of its colours.
+#[derive(Default)]
+struct PngColours {
+    /// Place of its colour profile.
+    profile: Option<Range<usize>>,
+    /// Whether it says that they are sRGB.
+    is_srgb: bool,
+    /// Numbers of its primaries and transfer function (ITU-T H.273).
+    code_points: Option<(u8, u8)>,
+    /// Its gamma, in 1/100,000.
+    gamma: Option<u32>,
+    /// Its chromaticities, as [`CHROMATICITIES`] orders them.
+    chromaticities: Option<[u32; 8]>,
+}
+
+impl PngHeader {
+    /// Description of its colours if they are not those of sRGB: by the first of cICP, iCCP, sRGB, gAMA and cHRM that is there.
+    pub(super) fn profile(&self, bytes: &[u8]) -> Option<String> {
+        let PngColours { profile, is_srgb, code_points, gamma, chromaticities } = &self.colours;
+        if let Some((primaries, transfer)) = code_points {
+            let is_srgb = *primaries == 1 && matches!(transfer, 1 | 6 | 13);
+            return (!is_srgb).then(|| format!("cICP {primaries}/{transfer}"));
+        }
+        if let Some(place) = profile {
+            let mut profile = Vec::new();
+            // After a name of at most 79 bytes, a zero, and the number of the method.
+            let body = bytes.get(place.clone()).unwrap_or_default();
+            let start = body.iter().position(|byte| *byte == 0).map_or(body.len(), |end| end + 2);
+            let packed = body.get(start..).unwrap_or_default();
+            // What is damaged cannot be read as a profile, which is reported.
+            let _ = flate2::read::ZlibDecoder::new(packed).take(LONGEST_PROFILE).read_to_end(&mut profile);
+            return colour_profile::other_than_srgb(&profile);
+        }
+        if *is_srgb {
+            return None;
+        }
+        let is_near = |stated: &[u32; 8]| {
+            let mut pairs = stated.iter().zip(&CHROMATICITIES);
+            self.grey || pairs.all(|(stated, wanted)| stated.abs_diff(*wanted) <= NEAR_CHROMATICITY)
+        };
+        if chromaticities.as_ref().is_some_and(|stated| !is_near(stated)) {
+            return Some("primaries of its own (cHRM)".to_owned());
+        }
+        // 1 / 2.2 is what is written for sRGB.
+        let gamma = gamma.filter(|gamma| gamma.abs_diff(45_455) > 1_000)?;
+        Some(format!("gamma {:.2} (gAMA)", 100_000.0 / f64::from(gamma.max(1))))
+    }
 }
 
 /// Reads the chunks, including those after the pixels; [`None`] without a header chunk. Stops if the file ends early.
@@ -69,6 +125,22 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<PngHeader> {
             b"acTL" => {
                 let frames = source.at(at + 8, 4).filter(|_| length >= 4);
                 found.frames = frames.and_then(|count| Some(u32::from_be_bytes(*count.as_array()?))).unwrap_or(1);
+            }
+            b"iCCP" => found.colours.profile = at.checked_add(8).map(|start| start..start.saturating_add(length)),
+            b"sRGB" => found.colours.is_srgb = true,
+            b"cICP" => {
+                found.colours.code_points = body().and_then(|body| Some((*body.first()?, *body.get(1)?)));
+            }
+            b"gAMA" if length == 4 => {
+                found.colours.gamma = body().and_then(|body| Some(u32::from_be_bytes(*body.as_array()?)));
+            }
+            b"cHRM" if length == 32 => {
+                let numbers = |body: &[u8]| {
+                    let numbers: Vec<u32> =
+                        body.as_chunks::<4>().0.iter().map(|number| u32::from_be_bytes(*number)).collect();
+                    numbers.as_array().copied()
+                };
+                found.colours.chromaticities = body().and_then(|body| numbers(&body));
             }
             b"eXIf" => exif = exif.or_else(|| TiffFile::of_exif(&body()?)),
             b"tEXt" | b"zTXt" | b"iTXt" if length <= LONGEST_TEXT => {

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::annotations::DRAWN;
 use super::decode_revision::{self, FileUse};
-use super::name_normalisation::normalised;
+use super::dicom;
+use super::name_normalisation::{name_and_extension, normalised};
 use super::photographs::{PhotographFacts, PhotographSet};
 use crate::base::figure::counted;
 use crate::base::regular;
@@ -60,7 +61,7 @@ pub fn gather(
     for photograph in found {
         let name = &photograph.name;
         let (entry, path) = next()?;
-        let place = format!("{name}/photograph.{}", extension(&photograph.file));
+        let place = format!("{name}/photograph.{}", photograph_extension(&photograph.file));
         files.placed(&entry, &place, path);
         if let Some(other) = seen.insert(entry, &photograph.file) {
             let text = format!("`{other}` and `{}` are identical files", photograph.file);
@@ -193,20 +194,42 @@ fn pointer(entry: &Entry, path: &Path) -> Option<StageError> {
 #[must_use]
 pub fn extension(file: &str) -> String {
     let name = file.rsplit('/').next().unwrap_or(file);
-    name.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_ascii_lowercase())
+    name_and_extension(name).1.to_ascii_lowercase()
 }
 
 /// File name without folders and extension.
 #[must_use]
 pub fn stem(file: &str) -> &str {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+    name_and_extension(file.rsplit('/').next().unwrap_or(file)).0
 }
 
-/// Whether the extension is that of a supported image format.
+/// Whether the extension is that of a supported image format that photographs and masks have.
 #[must_use]
 pub fn is_picture(file: &str) -> bool {
     matches!(extension(file).as_str(), "jpg" | "jpeg" | "png" | "tif" | "tiff")
+}
+
+/// Extension of a DICOM in a photograph set, whatever its file's name is.
+pub const DICOM: &str = "dcm";
+
+/// Whether the extension is that of a supported image format of photographs.
+#[must_use]
+pub fn is_photograph(file: &str) -> bool {
+    is_picture(file) || matches!(extension(file).as_str(), DICOM | "dicom")
+}
+
+/// Whether a file below a folder is a DICOM although its name does not say so: without an extension, or numbered.
+#[must_use]
+pub fn is_unnamed_dicom(root: &Path, file: &str) -> bool {
+    let may_be =
+        extension(file).bytes().all(|byte| byte.is_ascii_digit()) && !stem(file).eq_ignore_ascii_case("dicomdir");
+    may_be && dicom::is_dicom(&root.join(file))
+}
+
+/// Extension of a photograph's file in a photograph set.
+#[must_use]
+pub fn photograph_extension(file: &str) -> String {
+    if is_picture(file) { extension(file) } else { DICOM.to_owned() }
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {

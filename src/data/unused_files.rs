@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::name_normalisation::words;
-use super::source_tree::{extension, is_picture, stem};
+use super::source_tree::{extension, is_photograph, stem};
 use crate::base::figure::counted;
 use crate::stage::{Cell, Table, Warning};
 
@@ -80,7 +80,7 @@ impl FileCategory {
     pub fn of(file: &str) -> Self {
         let extension = extension(file);
         let bare = stem(file).to_ascii_lowercase();
-        if is_picture(file) {
+        if is_photograph(file) {
             Self::Picture
         } else if extension == "dvc" {
             Self::Pointer
@@ -88,7 +88,8 @@ impl FileCategory {
             Self::Unfinished
         } else if ANCILLARY.contains(&extension.as_str())
             || extension.is_empty()
-                && ["readme", "license", "licence", "copying", "attribution", "changelog"].contains(&bare.as_str())
+                && ["readme", "license", "licence", "copying", "attribution", "changelog", "dicomdir"]
+                    .contains(&bare.as_str())
             || matches!(extension.as_str(), "sha256sums" | "md5sums")
         {
             Self::Ancillary

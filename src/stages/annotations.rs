@@ -23,7 +23,7 @@ use crate::data::patients;
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, fitting, names};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, read_text};
+use crate::data::source_tree::{SourcePhotograph, extension, gather, is_photograph, read_text};
 use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -225,14 +225,14 @@ pub fn named_folders(params: &Params) -> Vec<(String, String)> {
 
 /// The photographs that match the pattern.
 fn photographs<'f>(params: &Params, root: &Path, listed: &'f [String]) -> Result<Vec<PatternMatch<'f>>, StageError> {
-    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_picture(file)).collect();
+    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_photograph(file)).collect();
     let pattern = Pattern::of_param("photographs", params.text("photographs")?)?;
     let fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
     if fits.is_empty() {
         let text = format!("no photograph in `{}` matches `{}`", root.display(), pattern.text());
         let hint = match pictures.first() {
             Some(first) => format!("found `{first}`; `*` stands for the photograph's name"),
-            None => "the folder contains no JPEG, PNG or TIFF".to_owned(),
+            None => "the folder contains no JPEG, PNG, TIFF or DICOM".to_owned(),
         };
         return Err(StageError::input("no-photographs", text).hint(hint).field("photographs"));
     }
@@ -294,7 +294,7 @@ fn annotation_files<'f>(
     };
     // YOLO's names often are next to its labels.
     let names = params.text("format.names").ok().and_then(|names| exact(names, listed));
-    let may_be = |file: &&str| !is_picture(file) && Some(*file) != names;
+    let may_be = |file: &&str| !is_photograph(file) && Some(*file) != names;
     let candidates: Vec<&str> = listed.iter().map(String::as_str).filter(may_be).collect();
     let found = fitting(&pattern, &candidates, "duplicate-annotation", field)?;
     if found.is_empty() {

@@ -21,7 +21,7 @@ use crate::data::patients;
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, PhotographIndex, fitting, names};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
+use crate::data::source_tree::{SourcePhotograph, gather, is_photograph, is_unnamed_dicom};
 use crate::data::unused_files::FileCategory;
 use crate::lang::value::Value;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
@@ -61,12 +61,14 @@ struct FolderPhotograph<'a> {
 fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let root = files.resolve(params.text("root")?);
     let listed = files.list(&root)?;
-    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_picture(file)).collect();
     let classes = classes(params)?;
     let absent = params.text("absent-mask")?;
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
 
     let pattern = Pattern::of_param("photographs", params.text("photographs")?)?;
+    let is_unnamed = |file: &str| pattern.captures(file).is_some() && is_unnamed_dicom(&root, file);
+    let pictures: Vec<&str> =
+        listed.iter().map(String::as_str).filter(|file| is_photograph(file) || is_unnamed(file)).collect();
     let mut fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
     let masks = |class: &ClassPattern<'_>| fitting(&class.pattern, &pictures, "duplicate-mask", &class.field());
     let masks: Vec<Vec<PatternMatch<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
@@ -218,7 +220,7 @@ fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str], of_masks
         None if !pictures.is_empty() => {
             "every image in it matches a pattern of `masks`; the photographs may be elsewhere".to_owned()
         }
-        None => "the folder contains no JPEG, PNG or TIFF".to_owned(),
+        None => "the folder contains no JPEG, PNG, TIFF or DICOM".to_owned(),
     };
     StageError::input("no-photographs", text).hint(hint).field("photographs")
 }

@@ -16,7 +16,7 @@ use crate::data::csv;
 use crate::data::name_normalisation::normalised;
 use crate::data::patients;
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, gather, is_picture, read_text};
+use crate::data::source_tree::{SourcePhotograph, gather, is_photograph, read_text};
 use crate::data::text_table::{self, TextTable};
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -51,18 +51,19 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         _ => Vec::new(),
     };
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
+    let root = match params.get("root") {
+        Value::Path(root) => files.resolve(root),
+        _ => path.parent().unwrap_or(Path::new("")).to_owned(),
+    };
     let names: Vec<&str> = exclude.iter().map(|entry| entry.name.as_str()).collect();
-    let mut rows = rows::read(&table, &spec, mask_from, &names).map_err(|found| mistakes(shown, &found, None))?;
+    let mut rows =
+        rows::read(&table, &spec, mask_from, &names, &root).map_err(|found| mistakes(shown, &found, None))?;
     if let Value::Path(list) = params.get("exclude") {
         let found = several(list, &exclude, &rows.known);
         if !found.is_empty() {
             return Err(mistakes(list, &found, None).field("exclude"));
         }
     }
-    let root = match params.get("root") {
-        Value::Path(root) => files.resolve(root),
-        _ => path.parent().unwrap_or(Path::new("")).to_owned(),
-    };
     rows.mistakes.extend(missing_files(&rows, &root));
     if !rows.mistakes.is_empty() {
         let hint = "correct them in the table, or leave photographs out by `exclude`";
@@ -112,7 +113,7 @@ fn missing_files(rows: &ManifestRows, root: &Path) -> Vec<String> {
         let mut files: Vec<&String> = photograph.masks.values().collect();
         files.dedup();
         for file in std::iter::once(&photograph.file).chain(files) {
-            if is_picture(file) && !is_there(file) {
+            if is_photograph(file) && !is_there(file) {
                 // Each looks through a folder, and the others are only counted.
                 let meant = if found.len() < SHOWN { meant(root, file) } else { String::new() };
                 found.push(format!("{place}: `{}` does not exist{meant}", root.join(file).display()));

@@ -54,6 +54,7 @@ fn source(source: &CheckedSource) -> Value {
         "photographs": source.photographs.len(),
         "decoded": decoded,
         "pictures": pictures(source),
+        "profiles": source.profiles(),
         "classes": (0..source.classes.len()).map(|k| class(source, k)).collect::<Vec<Value>>(),
         "patients": {
             "count": patients, "fewest-photographs": fewest, "most-photographs": most, "photographs-without": unknown,

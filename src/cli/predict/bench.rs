@@ -10,7 +10,7 @@ use crate::base::{Digest, Hasher, Streams, regular};
 use crate::cli::artifact::StageArtifact;
 use crate::cli::{Failure, Loaded, artifact};
 use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
-use crate::data::source_tree::extension;
+use crate::data::source_tree::photograph_extension;
 use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
 use crate::learn::model::ModelInfo;
@@ -89,7 +89,7 @@ impl Bench {
     pub(super) fn photograph(&self, name: &str, file: &Path) -> Result<Tree, Failure> {
         let bytes = regular::read(file).map_err(|error| {
             Failure::user(format!("cannot read `{}`: {error}", file.display()))
-                .hint("give the path of a photograph: JPEG, PNG or TIFF")
+                .hint("give the path of a photograph: JPEG, PNG, TIFF or DICOM")
         })?;
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.objects.put_external([(&entry, file)]);
@@ -97,7 +97,7 @@ impl Bench {
         let labels = facts.labels;
         let set = PhotographSet { classes: self.info.classes.clone(), photographs: vec![name.to_owned()], labels };
         let mut tree = Tree::default();
-        tree.insert(format!("{name}/photograph.{}", extension(&file.to_string_lossy())), entry);
+        tree.insert(format!("{name}/photograph.{}", photograph_extension(&file.to_string_lossy())), entry);
         tree.insert(format!("{name}/facts.json"), self.objects.put(&json(&facts)?)?);
         tree.insert("set.json", self.objects.put(&json(&set)?)?);
         Ok(tree)

@@ -17,6 +17,7 @@ use clap::Args;
 
 use super::{Exit, Failure, PipelineArguments, amounts, load, provenance};
 use crate::base::threads;
+use crate::data::source_tree::stem;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
 use crate::lang::value::Value;
@@ -38,7 +39,7 @@ pub struct Arguments {
     pipeline: PipelineArguments,
     /// Stage that trained the classifier, or the `average` of several
     stage: String,
-    /// Photographs: JPEG, PNG or TIFF
+    /// Photographs: JPEG, PNG, TIFF or DICOM
     #[arg(required = true)]
     photographs: Vec<PathBuf>,
     /// Write each photograph's heat map into a subfolder of this folder
@@ -203,7 +204,8 @@ fn said_embeddings<'a>(way: &'a Way, info: &'a ModelInfo) -> Vec<said::SaidEmbed
 fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let mut seen = BTreeSet::new();
     let name = |file: &PathBuf| {
-        let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = stem(&name).to_owned();
         if seen.insert(name.clone()) {
             return Ok(name);
         }

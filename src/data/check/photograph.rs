@@ -4,6 +4,7 @@ use super::finding::DataFinding;
 use crate::base::Digest;
 use crate::data::decode::{Photograph, PictureFormat};
 use crate::data::duplicates::{PictureDetail, PictureFingerprint};
+use crate::data::image_issues::ImageIssueKind;
 use crate::data::item::OpenPhotograph;
 use crate::data::lesions::components::{Connectivity, PixelRun, components, runs};
 use crate::data::lesions::nearest::PixelSet;
@@ -76,6 +77,8 @@ pub struct CheckedPhotograph {
     pub official: Option<Official>,
     /// What the file is; [`None`] if it cannot be decoded.
     pub picture: Option<PictureFacts>,
+    /// Description of its colour profile, unless that is sRGB or missing.
+    pub profile: Option<String>,
     /// Each lesion class, in label order.
     pub classes: Vec<CheckedClass>,
     /// Everything that is wrong or strange.
@@ -120,6 +123,7 @@ pub fn examine(item: &Item, with: &Examination<'_>) -> Result<CheckedPhotograph,
         patient: opened.facts.patient.clone(),
         official: opened.facts.official,
         picture: None,
+        profile: None,
         classes: Vec::new(),
         findings: Vec::new(),
         fingerprint: None,
@@ -137,6 +141,7 @@ pub fn examine(item: &Item, with: &Examination<'_>) -> Result<CheckedPhotograph,
             grey: photograph.rgb.as_chunks::<3>().0.iter().all(|[red, green, blue]| red == green && green == blue),
             orientation: info.orientation.number(),
         });
+        found.profile = info.profile;
         let fingerprint = PictureFingerprint::of(photograph);
         if fingerprint.is_empty() {
             let text = format!("photograph `{}` shows nothing: it is dark, or of one colour", item.name);
@@ -150,7 +155,8 @@ pub fn examine(item: &Item, with: &Examination<'_>) -> Result<CheckedPhotograph,
         let class = mask(&opened, k, photograph, with, &mut field, &mut found)?;
         found.classes.push(class);
     }
-    for issue in opened.issues() {
+    // Of profiles, the whole source has one warning.
+    for issue in opened.issues().into_iter().filter(|issue| issue.kind != ImageIssueKind::ColourProfile) {
         let class = opened.classes.iter().position(|class| *class == issue.class);
         let finding = DataFinding::of_warning(issue.warning(&item.name));
         match class.and_then(|k| Some((&opened.classes[k], opened.mask_path(k)?.1))) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::DataFinding;
 use super::photograph::{CheckedClass, CheckedPhotograph, LesionPresence};
 use crate::base::figure::counted;
+use crate::data::image_issues;
 use crate::stage::Table;
 
 /// The photographs of one output of a stage.
@@ -47,7 +48,22 @@ impl CheckedSource {
             let finding = self.blank_masks(k);
             self.findings.extend(finding);
         }
+        let named = |photograph: &'_ CheckedPhotograph| Some((photograph.name.clone(), photograph.profile.clone()?));
+        let profiles: Vec<(String, String)> = self.photographs.iter().filter_map(named).collect();
+        let profiles: Vec<(&str, &str)> = profiles.iter().map(|(name, of)| (name.as_str(), of.as_str())).collect();
+        let warning = image_issues::profile_warning(&profiles, self.photographs.len());
+        self.findings.extend(warning.map(DataFinding::of_warning));
         self
+    }
+
+    /// Colour profiles other than sRGB, with the number of photographs that have each.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeMap<&str, u64> {
+        let mut profiles: BTreeMap<&str, u64> = BTreeMap::new();
+        for profile in self.photographs.iter().filter_map(|photograph| photograph.profile.as_deref()) {
+            *profiles.entry(profile).or_default() += 1;
+        }
+        profiles
     }
 
     /// The photographs' states of class `k`.

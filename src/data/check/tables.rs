@@ -19,7 +19,7 @@ pub fn source_tables(source: &CheckedSource) -> Vec<Table> {
     if source.photographs.is_empty() {
         return Vec::new();
     }
-    let own = [Some(photographs(source)), pictures(source), classes(source), lesions(source)];
+    let own = [Some(photographs(source)), pictures(source), profiles(source), classes(source), lesions(source)];
     own.into_iter().flatten().chain(source.tables.iter().cloned()).collect()
 }
 
@@ -77,6 +77,14 @@ fn pictures(source: &CheckedSource) -> Option<Table> {
     let columns = ["format", "size, px", "bits", "colours", "orientation", "photographs"].map(str::to_owned).to_vec();
     let title = "formats and sizes".to_owned();
     (!counts.is_empty()).then(|| Table { title, columns, rows: counts.iter().map(row).collect() })
+}
+
+/// Colour profiles other than sRGB.
+fn profiles(source: &CheckedSource) -> Option<Table> {
+    let rows: Vec<Vec<Cell>> =
+        source.profiles().into_iter().map(|(name, count)| vec![text(name), int(count)]).collect();
+    let columns = ["profile", "photographs"].map(str::to_owned).to_vec();
+    (!rows.is_empty()).then(|| Table { title: "colour profiles other than sRGB".to_owned(), columns, rows })
 }
 
 /// Columns of [`classes`] that are left out if all their counts are 0.

@@ -6,7 +6,9 @@ mod of_value;
 mod pixels;
 
 use super::bitmap::{Bitmap, Rect};
+use super::byte_source::ByteSource;
 use super::colour::Colour;
+use super::decode::PictureFormat;
 use super::orientation::Orientation;
 use super::{decode, png_header, tiff};
 
@@ -136,7 +138,11 @@ impl Mask {
     /// # Errors
     /// A short description of what is wrong with the file.
     pub fn read(bytes: &[u8], content: MaskContent) -> Result<Self, String> {
+        let is_dicom = || decode::format_of(ByteSource::Memory(bytes)) == Some(PictureFormat::Dicom);
         match content {
+            MaskContent::Lesion(_) | MaskContent::Value(_) if is_dicom() => {
+                Err("it is a DICOM, which is read as a photograph only".to_owned())
+            }
             MaskContent::Lesion(threshold) if tiff::begins(bytes) => from_tiff::read(bytes, threshold),
             MaskContent::Lesion(threshold) if bytes.starts_with(png_header::MAGIC) => pixels::of_png(bytes, threshold),
             MaskContent::Lesion(threshold) if decode::is_jpeg(bytes) => pixels::of_jpeg(bytes, threshold),

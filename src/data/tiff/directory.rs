@@ -210,6 +210,33 @@ impl<'a> TiffFile<'a> {
         TiffFile::open(ByteSource::Memory(block)).ok()?.stated()
     }
 
+    /// Whether an EXIF block says that colours are Adobe RGB: by a number of its own, or as cameras do by their file's kind (R03, DCF 2.0).
+    pub(in crate::data) fn is_adobe_rgb(block: &[u8]) -> bool {
+        let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
+        let below = |tag: u16, file: &mut TiffFile<'_>| {
+            let at = file.number(tag, 0)? as usize;
+            file.read(at).ok()
+        };
+        let stated = || {
+            let mut file = TiffFile::open(ByteSource::Memory(block)).ok()?;
+            below(34665, &mut file)?;
+            let space = file.number(40961, 0)?;
+            if space != 65535.0 {
+                return Some(space == 2.0);
+            }
+            below(40965, &mut file)?;
+            let field = file.field(1).filter(|field| field.kind == 2 && field.count == 4)?;
+            Some(*file.slice(field.place, 3).ok()? == *b"R03")
+        };
+        stated().unwrap_or(false)
+    }
+
+    /// Bytes of a field, at most `most`; [`None`] if it is missing or of another type.
+    pub(super) fn bytes(&self, tag: u16, most: usize) -> Option<Cow<'a, [u8]>> {
+        let field = self.field(tag).filter(|field| matches!(field.kind, 1 | 7) && field.count <= most)?;
+        self.slice(self.place(field, 1, 0).ok()?, field.count).ok()
+    }
+
     /// Whether the directory holds an image of its own, not a reduced copy or a transparency mask.
     fn own(&self) -> bool {
         let kind = self.number(254, 0).unwrap_or(0.0) as u32;

@@ -14,7 +14,7 @@ use std::io::Read;
 use super::colour::Colour;
 
 pub(super) use directory::TiffFile;
-pub(super) use photograph::{White, describe, read as photograph};
+pub(super) use photograph::{White, describe, profile, read as photograph};
 
 /// Largest supported mask, pixels: 2^28 (16384 x 16384).
 pub(super) const MOST_PIXELS: usize = 1 << 28;
@@ -22,6 +22,11 @@ pub(super) const MOST_PIXELS: usize = 1 << 28;
 /// Whether the bytes start like a TIFF.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     bytes.starts_with(b"II") || bytes.starts_with(b"MM")
+}
+
+/// Whether the bytes can hardly be anything but the start of a TIFF.
+pub(super) fn is_certain(bytes: &[u8]) -> bool {
+    [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| bytes.starts_with(*magic))
 }
 
 /// Photometric interpretation (tag 262) of the kinds that are read.
@@ -272,7 +277,7 @@ fn palette(file: &TiffFile<'_>, bits: usize) -> Result<Vec<Colour>, String> {
 }
 
 /// Decodes `PackBits` (TIFF 6.0, section 9), at most `most` bytes.
-fn unpack_bits(raw: &[u8], most: usize) -> Vec<u8> {
+pub(super) fn unpack_bits(raw: &[u8], most: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = raw;
     while let [head, tail @ ..] = rest

@@ -4,6 +4,9 @@ use super::{Photometric, TiffFile, TiffImage};
 use crate::data::byte_source::ByteSource;
 use crate::data::orientation::Orientation;
 
+/// Longest colour profile that is read, bytes.
+const LONGEST_PROFILE: usize = 1 << 22;
+
 /// White level of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::data) enum White {
@@ -76,6 +79,12 @@ fn white(file: &TiffFile<'_>) -> White {
     let most = file.number(341, 0).or_else(|| file.number(281, 0));
     let known = |most: &f64| *most == 1.0 || (8..=16).any(|bits| *most == f64::from((1_u32 << bits) - 1));
     most.filter(known).filter(|_| least == 0.0).map_or(White::Unsaid, White::Value)
+}
+
+/// Colour profile of a photograph (tag 34675); [`None`] if there is none.
+pub(in crate::data) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    let file = TiffFile::open(ByteSource::Memory(bytes)).ok()?;
+    file.bytes(34675, LONGEST_PROFILE).map(std::borrow::Cow::into_owned)
 }
 
 /// Decodes a photograph of at most 8 bits per sample: width and height, and RGB pixels.

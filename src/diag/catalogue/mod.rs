@@ -3,6 +3,7 @@
 mod annotations;
 mod language;
 mod manifests;
+mod pictures;
 mod pretraining;
 mod results;
 mod stages;
@@ -45,6 +46,7 @@ pub fn pages() -> impl Iterator<Item = &'static Page> {
         .iter()
         .chain(language::PAGES)
         .chain(stages::PAGES)
+        .chain(pictures::PAGES)
         .chain(manifests::PAGES)
         .chain(annotations::PAGES)
         .chain(pretraining::PAGES)

@@ -9,7 +9,7 @@ use crate::base::figure::counted;
 use crate::data::name_normalisation::{folded, normalised, words};
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::PatternMatch;
-use crate::data::source_tree::{is_picture, stem};
+use crate::data::source_tree::{is_photograph, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, within, words_of};
 use crate::stage::{StageError, Warning};
 
@@ -205,8 +205,9 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
     warn(&copies, "may be copies of masks");
     if let Some(first) = photographs.first() {
         let count = counted(photographs.len() as u64, "file", "files");
-        let text =
-            format!("{count} next to photographs in an unsupported format (first: `{first}`); use JPEG, PNG or TIFF");
+        let text = format!(
+            "{count} next to photographs in an unsupported format (first: `{first}`); use JPEG, PNG, TIFF or DICOM"
+        );
         report.warnings.push(Warning { code: "unused-file".to_owned(), text });
     }
     Ok(report)
@@ -214,7 +215,7 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
 
 /// Whether a file would match the photographs' pattern except for its format.
 fn would_fit(pattern: &Pattern<'_>, file: &str) -> bool {
-    if is_picture(file) {
+    if is_photograph(file) {
         return false;
     }
     if pattern.captures(file).is_some() {

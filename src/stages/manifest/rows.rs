@@ -2,11 +2,14 @@
 //! then an error.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use super::settings::{ManifestSpec, by_cell};
 use crate::data::name_normalisation::normalised;
 use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, clash, extension, is_picture, is_reserved, stem};
+use crate::data::source_tree::{
+    SourcePhotograph, clash, extension, is_photograph, is_picture, is_reserved, is_unnamed_dicom, stem,
+};
 use crate::data::text_table::{TextRow, TextTable, is_missing};
 use crate::lang::near::one_of;
 
@@ -38,7 +41,7 @@ struct ColumnNumbers {
     classes: Vec<[Option<usize>; 2]>,
 }
 
-/// Reads all rows. `mask_from` as in [`PhotographFacts`].
+/// Reads all rows. `mask_from` as in [`PhotographFacts`]; paths start in `root`.
 ///
 /// # Errors
 /// Every column that is missing.
@@ -47,6 +50,7 @@ pub(super) fn read(
     spec: &ManifestSpec<'_>,
     mask_from: u8,
     exclude: &[&str],
+    root: &Path,
 ) -> Result<ManifestRows, Vec<String>> {
     let columns = columns(table, spec)?;
     let mut found = ManifestRows {
@@ -95,7 +99,7 @@ pub(super) fn read(
         }
         let mut mistakes = Vec::new();
         let photograph =
-            RowReader { row, spec, columns: &columns, mistakes: &mut mistakes }.photograph(file, mask_from);
+            RowReader { row, spec, columns: &columns, root, mistakes: &mut mistakes }.photograph(file, mask_from);
         found.mistakes.extend(mistakes.into_iter().map(|text| format!("{place}, {text}")));
         found.photographs.push(photograph);
         found.places.push(place);
@@ -136,6 +140,7 @@ struct RowReader<'a> {
     row: &'a TextRow,
     spec: &'a ManifestSpec<'a>,
     columns: &'a ColumnNumbers,
+    root: &'a Path,
     mistakes: &'a mut Vec<String>,
 }
 
@@ -145,14 +150,14 @@ impl<'a> RowReader<'a> {
     }
 
     fn photograph(&mut self, file: String, mask_from: u8) -> SourcePhotograph {
-        if !is_picture(&file) {
+        if !is_photograph(&file) && !is_unnamed_dicom(self.root, &file) {
             let column = self.spec.path;
             let hint = if extension(&file).is_empty() {
                 "; if it is a name, write e.g. `photographs \"images/*.png\"`"
             } else {
                 ""
             };
-            self.mistakes.push(format!("column `{column}`: `{file}` is not a JPEG, PNG or TIFF{hint}"));
+            self.mistakes.push(format!("column `{column}`: `{file}` is not a JPEG, PNG, TIFF or DICOM{hint}"));
         }
         let masks = self.masks();
         let without_mask = self.without_mask(&masks);

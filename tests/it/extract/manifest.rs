@@ -108,7 +108,7 @@ fn all_mistakes_of_a_table_are_reported_with_their_lines() {
         "line 2, column `ma`: `maybe` is not a label; write 1, 0 or leave it empty",
         "line 4, column `path`: no path",
         "line 5: `a.png` is listed on line 2 already",
-        "line 6, column `path`: `c.bmp` is not a JPEG, PNG or TIFF",
+        "line 6, column `path`: `c.bmp` is not a JPEG, PNG, TIFF or DICOM",
         "line 6, column `ma`: `2` is not a label; write 1, 0 or leave it empty",
         "line 6, column `fold`: `holdout` is not a set of a split; expected train, valid or test, or say in `sides` what it means",
     ];

@@ -3,8 +3,13 @@
 mod annotation_examples;
 mod annotation_mistakes;
 mod annotations;
+mod colour_profiles;
 mod data_page;
 mod exported;
+mod deep;
+pub(crate) mod dicom;
+pub(crate) mod dicom_files;
+mod dicom_headers;
 pub(crate) mod image_files;
 mod image_issues;
 mod lab;

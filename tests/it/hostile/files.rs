@@ -12,6 +12,8 @@ use macula::data::predictions::Predictions;
 use macula::data::table::{Column, Columns};
 use macula::engine::network::Weights;
 
+use crate::extract::dicom::{self, pydicom_files};
+
 const CHILD: &str = "MACULA_TEST_BOUNDED";
 
 /// KiB of address space of the child: it, with its threads' stacks, and what honest files take.
@@ -89,6 +91,9 @@ fn pictures_with_any_byte_changed_are_read_or_refused() {
     {
         survive(name, &picture(name), 7, mask);
     }
+    for (name, bytes) in pydicom_files().into_iter().step_by(5) {
+        survive(&name, &bytes, 13, photograph);
+    }
 }
 
 /// The header of a JPEG says 32,000 x 32,000.
@@ -137,7 +142,7 @@ fn headers_that_promise_gigabytes_are_refused_before_there_is_memory_for_them() 
         ("largest png", png_bomb(u32::MAX >> 1)),
         ("tiff", tiff_bomb()),
     ];
-    for (name, bomb) in &bombs {
+    for (name, bomb) in bombs.iter().chain(&dicom::bombs()) {
         let error = photograph(bomb).expect_err(name);
         assert!(error.contains("`eye`"), "{name}: {error}");
         let error = mask(bomb).expect_err(name);
