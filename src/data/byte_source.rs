@@ -60,7 +60,14 @@ impl FileWindow {
     /// # Errors
     /// The system's error.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of(File::open(path)?)
+    }
+
+    /// A window of an open file.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(super) fn of(file: File) -> io::Result<Self> {
         let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         Ok(Self { file, size, window: RefCell::default() })
     }

@@ -17,6 +17,7 @@ use super::dicom::{self, DicomFault, DicomImage, DicomPixels};
 use super::image_issues::ImageIssueKind;
 use super::jpeg_header::{self, ScanEnd};
 use super::orientation::Orientation;
+use super::slide_region;
 use super::tiff::{self, White};
 use super::{bit_depth, colour_profile, png_header};
 use crate::stage::StageError;
@@ -131,41 +132,8 @@ impl Photograph {
             None => header.adobe_rgb.then(|| ADOBE_RGB.to_owned()),
         };
         let whole = header.without_stray(bytes);
-        let header = jpeg_header::header(ByteSource::Memory(&whole)).ok_or(DecodeFault::Truncated)?;
-        let options = DecoderOptions::default()
-            .set_strict_mode(true)
-            .set_max_width(LONGEST)
-            .set_max_height(LONGEST)
-            .jpeg_set_out_colorspace(ColorSpace::RGB);
-        // If the end marker comes too early, the decoder continues with zeros and the rest of the image comes out flat. Without the
-        // marker it runs out of bytes and reports that. It looks ahead by at most 8 bytes, so these zeros are more than a complete
-        // image needs, and soon used up by one that lacks blocks.
-        let unmarked = match header.end(&whole).ok_or(DecodeFault::Truncated)? {
-            ScanEnd::OnlyScan(at) => [&whole[..at], &[0; 16]].concat(),
-            ScanEnd::Somewhere => Vec::new(),
-        };
-        let bytes = if unmarked.is_empty() { &*whole } else { &unmarked };
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-        let wrong = |error| match error {
-            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => {
-                DecodeFault::Truncated
-            }
-            error => DecodeFault::Damaged(format!("{error:?}")),
-        };
-        decoder.decode_headers().map_err(wrong)?;
-        if colours == JpegColours::Rgb && is_unmarked && decoder.input_colorspace() == Some(ColorSpace::YCbCr) {
-            // The same out as in: components stay as they are.
-            decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::YCbCr));
-        }
-        let (width, height) = decoder.dimensions().ok_or_else(|| DecodeFault::Damaged("it has no size".to_owned()))?;
-        promised(width, height)?;
-        if width * height > bytes.len().saturating_mul(JPEG_PIXELS) {
-            return Err(DecodeFault::Truncated);
-        }
-        // The decoder writes every byte or the whole photograph is rejected, so old contents need not be cleared.
-        self.rgb.resize(width * height * 3, 0);
-        (self.width, self.height) = (width, height);
-        decoder.decode_into(&mut self.rgb).map_err(wrong)?;
+        let is_rgb = colours == JpegColours::Rgb && is_unmarked;
+        (self.width, self.height) = jpeg_pixels(&whole, (LONGEST, LONGEST), ColorSpace::RGB, is_rgb, &mut self.rgb)?;
         Ok(DecodedInfo { orientation, issues: Vec::new(), profile, format: PictureFormat::Jpeg, bits })
     }
 
@@ -214,7 +182,14 @@ impl Photograph {
             let (orientation, issues) = (Orientation::UPRIGHT, of_dark(dark));
             return Ok(DecodedInfo { orientation, issues, profile: None, format, bits: 8 });
         };
-        let described = described.map_err(DecodeFault::Unread)?;
+        let is_slide = tiff::may_be_slide(ByteSource::Memory(bytes));
+        let unread = |reason| if is_slide { DecodeFault::Slide(reason) } else { DecodeFault::Unread(reason) };
+        let described = described.map_err(unread)?;
+        if is_slide && described.size.0.checked_mul(described.size.1).is_none_or(|pixels| pixels > MOST_PIXELS) {
+            let (width, height) = described.size;
+            let text = format!("{width} x {height} pixels exceed the limit for photographs ({MOST_PIXELS})");
+            return Err(DecodeFault::Slide(text));
+        }
         let dark = if described.own {
             let (size, rgb) = tiff::photograph(bytes).map_err(DecodeFault::Damaged)?;
             ((self.width, self.height), self.rgb) = (size, rgb);
@@ -311,6 +286,66 @@ pub(super) fn format_of(source: ByteSource<'_>) -> Option<PictureFormat> {
     tiff::begins(&start).then_some(PictureFormat::Tiff)
 }
 
+/// Decodes a JPEG of at most this size without stray bytes into reused memory, and returns its width and height. `is_rgb`: components that
+/// no marker names are red, green and blue.
+fn jpeg_pixels(
+    bytes: &[u8],
+    most: (usize, usize),
+    colours: ColorSpace,
+    is_rgb: bool,
+    into: &mut Vec<u8>,
+) -> Result<(usize, usize), DecodeFault> {
+    let header = jpeg_header::header(ByteSource::Memory(bytes)).ok_or(DecodeFault::Truncated)?;
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(most.0)
+        .set_max_height(most.1)
+        .jpeg_set_out_colorspace(colours);
+    // If the end marker comes too early, the decoder continues with zeros and the rest of the image comes out flat. Without the
+    // marker it runs out of bytes and reports that. It looks ahead by at most 8 bytes, so these zeros are more than a complete
+    // image needs, and soon used up by one that lacks blocks.
+    let unmarked = match header.end(bytes).ok_or(DecodeFault::Truncated)? {
+        ScanEnd::OnlyScan(at) => [&bytes[..at], &[0; 16]].concat(),
+        ScanEnd::Somewhere => Vec::new(),
+    };
+    let bytes = if unmarked.is_empty() { bytes } else { &unmarked };
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let wrong = |error| match error {
+        DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => DecodeFault::Truncated,
+        error => DecodeFault::Damaged(format!("{error:?}")),
+    };
+    decoder.decode_headers().map_err(wrong)?;
+    if is_rgb && decoder.input_colorspace() == Some(ColorSpace::YCbCr) {
+        // The same out as in: components stay as they are.
+        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::YCbCr));
+    }
+    let (width, height) = decoder.dimensions().ok_or_else(|| DecodeFault::Damaged("it has no size".to_owned()))?;
+    promised(width, height)?;
+    if width * height > bytes.len().saturating_mul(JPEG_PIXELS) {
+        return Err(DecodeFault::Truncated);
+    }
+    // The decoder writes every byte or the whole photograph is rejected, so old contents need not be cleared.
+    into.resize(width * height * colours.num_components(), 0);
+    decoder.decode_into(into).map_err(wrong)?;
+    Ok((width, height))
+}
+
+/// Decodes a JPEG that is a part of an image, of at most this size: width and height, and grey or RGB pixels.
+pub(super) fn jpeg_block(
+    bytes: &[u8],
+    most: (usize, usize),
+    is_grey: bool,
+) -> Result<((usize, usize), Vec<u8>), DecodeFault> {
+    let header = jpeg_header::header(ByteSource::Memory(bytes)).ok_or(DecodeFault::Truncated)?;
+    if let Some(reason) = header.refused() {
+        return Err(DecodeFault::Unread(reason));
+    }
+    let mut pixels = Vec::new();
+    let colours = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    let size = jpeg_pixels(bytes, most, colours, false, &mut pixels)?;
+    Ok((size, pixels))
+}
+
 /// Whether the bytes start like a JPEG.
 pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8])
@@ -341,6 +376,8 @@ pub(super) enum DecodeFault {
     Unread(String),
     /// As [`DecodeFault::Unread`], with what to do about it.
     Convertible(String, &'static str),
+    /// It is a TIFF that may be a slide.
+    Slide(String),
 }
 
 impl From<DicomFault> for DecodeFault {
@@ -358,7 +395,9 @@ impl fmt::Display for DecodeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("it is truncated: the image data ends too early"),
-            Self::Damaged(reason) | Self::Unread(reason) | Self::Convertible(reason, _) => f.write_str(reason),
+            Self::Damaged(reason) | Self::Unread(reason) | Self::Convertible(reason, _) | Self::Slide(reason) => {
+                f.write_str(reason)
+            }
         }
     }
 }
@@ -383,6 +422,10 @@ impl DecodeFault {
             Self::Unread(reason) => {
                 StageError::input("unread-photograph", format!("`{name}` is not supported: {reason}"))
                     .hint("save it as an 8-bit JPEG, PNG or TIFF; `docs/pictures.md` lists the supported files")
+            }
+            Self::Slide(reason) => {
+                StageError::input("unread-photograph", format!("`{name}` is not supported: {reason}"))
+                    .hint(slide_region::HINT)
             }
         }
     }

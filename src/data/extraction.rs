@@ -88,7 +88,7 @@ fn cut_into(
     let digest = opened.photograph(photograph)?;
     let masks =
         (0..opened.classes.len()).map(|k| opened.annotation(k, photograph)).collect::<Result<Vec<_>, StageError>>()?;
-    let is_cut = rule.grid.size < photograph.width.max(photograph.height);
+    let is_cut = opened.is_region() || rule.grid.size < photograph.width.max(photograph.height);
     let masks = if is_cut && rule.image_labels == ImageLabels::Covering {
         let of_part = |annotation| match annotation {
             Annotation::Present => Annotation::Unknown,

@@ -10,6 +10,8 @@ use super::image_issues::{ImageIssue, ImageIssueKind};
 use super::mask::{self, Mask, MaskValues};
 use super::orientation::Orientation;
 use super::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
+use super::slide_region::{self, SlideRegion};
+use super::slides::{self, RegionMaskFault};
 use super::source_tree::DICOM;
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
@@ -71,7 +73,19 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
         });
         Item { name: name.clone(), tree, bytes_in_flight }
     };
-    Ok(described.photographs.par_iter().map(item).collect())
+    let mut items: Vec<Item> = described.photographs.par_iter().map(item).collect();
+    for item in &mut items {
+        if let Some(region) = region_of(&item.name, &item.tree, objects)? {
+            item.bytes_in_flight = region.bytes_in_flight();
+        }
+    }
+    Ok(items)
+}
+
+/// The region of a slide that a photograph is; [`None`] if its file is the photograph.
+fn region_of(name: &str, tree: &Tree, objects: &Objects) -> Result<Option<SlideRegion>, StageError> {
+    let Some(bytes) = objects.read_in(tree, slide_region::FILE)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| StageError::Bug(format!("photograph `{name}`: {error}")))
 }
 
 /// Annotation of one lesion class in a photograph.
@@ -102,6 +116,8 @@ pub struct OpenPhotograph<'a> {
     /// What decoding the photograph found out; [`None`] before.
     decoded: RefCell<Option<DecodedInfo>>,
     issues: RefCell<Vec<ImageIssue>>,
+    /// The region that it is, if its file is a slide.
+    region: Option<SlideRegion>,
     /// Facts about the photograph.
     pub facts: PhotographFacts,
     /// Lesion classes in label order.
@@ -121,7 +137,9 @@ impl<'a> OpenPhotograph<'a> {
         let wrong = |error: serde_json::Error| StageError::Bug(format!("photograph `{name}`: {error}"));
         let facts = serde_json::from_slice(&read("facts.json")?).map_err(wrong)?;
         let classes = serde_json::from_slice(&read("classes.json")?).map_err(wrong)?;
-        Ok(Self { name, tree, objects, decoded: RefCell::default(), issues: RefCell::default(), facts, classes })
+        let region = region_of(name, tree, objects)?;
+        let (decoded, issues) = (RefCell::default(), RefCell::default());
+        Ok(Self { name, tree, objects, decoded, issues, region, facts, classes })
     }
 
     /// Decodes the photograph into reused memory and returns its digest.
@@ -130,15 +148,19 @@ impl<'a> OpenPhotograph<'a> {
     /// As [`Photograph::decode`]; store errors.
     pub fn photograph(&self, into: &mut Photograph) -> Result<Digest, StageError> {
         let (file, entry) = self.photograph_entry()?;
-        let bytes = self.objects.read(entry)?;
-        let info = into.decode(&bytes, &self.shown(&file, entry))?;
+        let info = if let Some(region) = &self.region {
+            slides::read(&self.objects.open_part(entry)?, region, &self.shown(&file, entry), into)?
+        } else {
+            let bytes = self.objects.read(entry)?;
+            into.decode(&bytes, &self.shown(&file, entry))?
+        };
         let mut issues = self.issues.borrow_mut();
         issues.extend(info.issues.iter().map(|kind| ImageIssue::new("", *kind)));
         let of_profile = |profile| ImageIssue { profile, ..ImageIssue::new("", ImageIssueKind::ColourProfile) };
         issues.extend(info.profile.clone().map(of_profile));
         drop(issues);
         self.decoded.replace(Some(info));
-        Ok(entry.digest)
+        self.digest()
     }
 
     /// What decoding the photograph found out next to its pixels; [`None`] if it was not decoded.
@@ -172,12 +194,19 @@ impl<'a> OpenPhotograph<'a> {
         Some((file, path, entry.digest))
     }
 
-    /// Digest of the photograph's file.
+    /// Digest of the photograph's file; of a region, that of the slide's file and the region.
     ///
     /// # Errors
     /// [`StageError::Bug`] without a file.
     pub fn digest(&self) -> Result<Digest, StageError> {
-        Ok(self.photograph_entry()?.1.digest)
+        let file = self.photograph_entry()?.1.digest;
+        Ok(self.region.map_or(file, |region| region.identity(&file)))
+    }
+
+    /// Whether it is a region of a slide.
+    #[must_use]
+    pub const fn is_region(&self) -> bool {
+        self.region.is_some()
     }
 
     /// The mask of class `k`, checked against the decoded photograph; [`None`] if there is no such file (see
@@ -225,6 +254,9 @@ impl<'a> OpenPhotograph<'a> {
         let prefix = format!("mask.{}.", self.classes[k]);
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
+        if let Some(region) = self.region.filter(|_| extension != DRAWN) {
+            return Ok(Some((self.read_region_mask(k, &region, &shown, entry)?, shown, *entry)));
+        }
         let bytes = self.objects.read(entry)?;
         if extension == DRAWN {
             let drawn = DrawnMask::from_bytes(&bytes).map_err(|reason| {
@@ -241,6 +273,27 @@ impl<'a> OpenPhotograph<'a> {
             StageError::input("damaged-mask", format!("mask `{shown}` cannot be read: {reason}")).hint(hint)
         })?;
         Ok(Some((mask, shown, *entry)))
+    }
+
+    /// The mask of class `k` of a region, from the mask of its slide.
+    fn read_region_mask(&self, k: usize, region: &SlideRegion, shown: &str, entry: &Entry) -> Result<Mask, StageError> {
+        let opened = self.objects.open_part(entry)?;
+        slides::region_mask(&opened, region, self.facts.mask_content(k), shown).map_err(|fault| match fault {
+            RegionMaskFault::Other(error) => error,
+            RegionMaskFault::Size([width, height]) => {
+                let [across, down] = region.level_size;
+                let text = format!(
+                    "mask `{shown}` is {width} x {height} px, which is not a whole multiple or part of its slide's level of {across} x {down} px"
+                );
+                StageError::input("mask-size", text).hint("a mask must show the whole slide, at the size of one of its levels")
+            }
+            RegionMaskFault::Damaged(reason) => {
+                let text = format!("mask `{shown}` cannot be read at x {} y {}: {reason}", region.left, region.top);
+                StageError::input("damaged-mask", text).hint(
+                    "masks of slides are TIFF (bilevel, grey, palette, RGB; uncompressed, PackBits, LZW or Deflate), preferably in tiles",
+                )
+            }
+        })
     }
 
     /// Error for a mask whose size differs from its photograph's.
@@ -306,8 +359,8 @@ impl<'a> OpenPhotograph<'a> {
         if is_shared() {
             note(ImageIssueKind::SharedMask);
         }
-        // Tissue may well fill a picture.
-        if !self.facts.is_common_mask(k) && mask.bits().count() * 2 > (width * height) as u64 {
+        // Tissue may well fill a picture, and a tumour a region.
+        if !self.facts.is_common_mask(k) && !self.is_region() && mask.bits().count() * 2 > (width * height) as u64 {
             note(ImageIssueKind::CoversMost);
         }
         let (own, other) = (mask.turned(), self.turned());

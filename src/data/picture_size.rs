@@ -8,6 +8,7 @@ use super::dicom::DicomImage;
 use super::jpeg_header;
 use super::orientation::Orientation;
 use super::png_header;
+use super::slide_region;
 use super::tiff::TiffFile;
 use crate::stage::StageError;
 
@@ -33,7 +34,7 @@ pub fn of_file(path: &Path) -> Result<PictureSize, StageError> {
     if !decode::is_supported_size(stored.0, stored.1) {
         let text =
             format!("photograph `{}` is {} x {} px, which exceeds the limit", path.display(), stored.0, stored.1);
-        return Err(StageError::input("unread-photograph", text));
+        return Err(StageError::input("unread-photograph", text).hint(slide_region::HINT));
     }
     let (width, height) = orientation.shown(stored);
     Ok(PictureSize { shown: [width as u32, height as u32], orientation })

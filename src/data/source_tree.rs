@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::annotations::DRAWN;
+use super::annotations::{DRAWN, DrawnMask};
 use super::decode_revision::{self, FileUse};
 use super::dicom;
 use super::name_normalisation::{name_and_extension, normalised};
 use super::photographs::{PhotographFacts, PhotographSet};
+use super::slide_region::{self, SlideRegion};
 use crate::base::figure::counted;
-use crate::base::regular;
+use crate::base::{Digest, regular};
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
 
@@ -27,10 +28,12 @@ pub struct SourcePhotograph {
     pub file: String,
     /// Mask file of each class that has one, relative to the source's folder.
     pub masks: BTreeMap<String, String>,
-    /// Mask of each class that is drawn as shapes, as [`DrawnMask::to_bytes`](super::annotations::DrawnMask::to_bytes) writes it.
-    pub drawn: BTreeMap<String, Vec<u8>>,
+    /// Mask of each class that is drawn as shapes.
+    pub drawn: BTreeMap<String, DrawnMask>,
     /// Its facts.
     pub facts: PhotographFacts,
+    /// The region that it is, if its file is a slide.
+    pub region: Option<SlideRegion>,
 }
 
 /// Outcome of a source: the photographs' tree and a table of the masks found.
@@ -47,14 +50,22 @@ pub fn gather(
     let mut tree = Tree::default();
     let mut seen: BTreeMap<Entry, &str> = BTreeMap::new();
     let paths = found.iter().flat_map(|photograph| std::iter::once(&photograph.file).chain(photograph.masks.values()));
-    let paths: Vec<PathBuf> = paths.map(|file| root.join(file)).collect();
-    let entries = files.entries(&paths)?;
-    for (entry, path) in entries.iter().zip(&paths) {
+    // Files of slides are those of many regions.
+    let (mut numbers, mut known) = (BTreeMap::<&String, usize>::new(), Vec::<PathBuf>::new());
+    let mut number = |file| {
+        *numbers.entry(file).or_insert_with(|| {
+            known.push(root.join(file));
+            known.len() - 1
+        })
+    };
+    let order: Vec<usize> = paths.map(&mut number).collect();
+    let entries = files.entries(&known)?;
+    for (entry, path) in entries.iter().zip(&known) {
         if let Some(error) = pointer(entry, path) {
             files.refuse(path, error)?;
         }
     }
-    let mut entries = entries.into_iter().zip(&paths);
+    let mut entries = order.into_iter().map(|number| (entries[number], &known[number]));
     let decoded_differently = decoded_differently(found, root);
     let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer entries than files".to_owned()));
     let mut facts: Option<(&PhotographFacts, Entry)> = None;
@@ -63,7 +74,9 @@ pub fn gather(
         let (entry, path) = next()?;
         let place = format!("{name}/photograph.{}", photograph_extension(&photograph.file));
         files.placed(&entry, &place, path);
-        if let Some(other) = seen.insert(entry, &photograph.file) {
+        if let Some(other) = seen.insert(entry, &photograph.file)
+            && (photograph.region.is_none() || other != photograph.file)
+        {
             let text = format!("`{other}` and `{}` are identical files", photograph.file);
             warnings.push(Warning { code: "same-photograph".to_owned(), text });
         }
@@ -75,7 +88,10 @@ pub fn gather(
             tree.insert(place, entry);
         }
         for (class, shapes) in &photograph.drawn {
-            tree.insert(format!("{name}/mask.{class}.{DRAWN}"), files.put(shapes)?);
+            tree.insert(format!("{name}/mask.{class}.{DRAWN}"), files.put(&shapes.to_bytes())?);
+        }
+        if let Some(region) = &photograph.region {
+            tree.insert(format!("{name}/{}", slide_region::FILE), files.put(&json(region)?)?);
         }
         // Most photographs share the same facts.
         let own = match facts {
@@ -104,10 +120,12 @@ pub fn gather(
     let count = |class: &str| found.iter().filter(|photograph| has(photograph, class)).count();
     let row = |class: &&str| vec![Cell::Text((*class).to_owned()), Cell::Int(count(class) as i64)];
     let masks: usize = found.iter().map(|photograph| photograph.masks.len() + photograph.drawn.len()).sum();
+    let slides: BTreeSet<&String> =
+        found.iter().filter(|photograph| photograph.region.is_some()).map(|photograph| &photograph.file).collect();
     let summary = Summary {
         headline: format!(
             "{} with {}",
-            counted(found.len() as u64, "photograph", "photographs"),
+            number_of(found.len(), slides.len()),
             counted(masks as u64, "lesion mask", "lesion masks")
         ),
         tables: vec![Table {
@@ -121,6 +139,15 @@ pub fn gather(
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
+/// Counted photographs, or regions of slides.
+#[must_use]
+pub fn number_of(photographs: usize, slides: usize) -> String {
+    if slides == 0 {
+        return counted(photographs as u64, "photograph", "photographs");
+    }
+    format!("{} of {}", counted(photographs as u64, "region", "regions"), counted(slides as u64, "slide", "slides"))
+}
+
 /// Photographs with a file that is or may be decoded differently than by the first version of macula.
 fn decoded_differently<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeSet<&'f str> {
     let changed = |photograph: &&SourcePhotograph| {
@@ -130,7 +157,9 @@ fn decoded_differently<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeS
         let mut files = std::iter::once((&photograph.file, FileUse::Photograph)).chain(masks);
         files.any(|(file, role)| decode_revision::changed(&root.join(file), role))
     };
-    found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
+    // No version of macula read regions differently.
+    let whole = found.par_iter().filter(|photograph| photograph.region.is_none());
+    whole.filter(changed).map(|photograph| photograph.name.as_str()).collect()
 }
 
 /// Error for two files that are the same photograph or mask, `name`, of a data set.
@@ -188,6 +217,12 @@ fn pointer(entry: &Entry, path: &Path) -> Option<StageError> {
     };
     let text = format!("`{}` is a pointer file; its content is not on this machine", path.display());
     Some(StageError::input("content-elsewhere", text).hint(format!("run `{command}` to fetch it")))
+}
+
+/// As [`pointer`], for a file that cannot be read as what it should be.
+pub(super) fn pointer_at(path: &Path) -> Option<StageError> {
+    let size = path.metadata().ok()?.len();
+    pointer(&Entry { digest: Digest::from_bytes([0; 32]), size }, path)
 }
 
 /// Extension of a file name, in lower case.

@@ -45,6 +45,7 @@ modules![
     "stages/fgadr",
     "stages/files",
     "stages/filter-black",
+    "stages/filter-white",
     "stages/folder",
     "stages/froc",
     "stages/heat-map",

@@ -23,6 +23,7 @@ use crate::data::patients;
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, fitting, names};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
+use crate::data::slides::{self, RegionSettings, is_slide};
 use crate::data::source_tree::{SourcePhotograph, extension, gather, is_photograph, read_text};
 use crate::lang::near::near;
 use crate::lang::value::Value;
@@ -47,6 +48,7 @@ const DAMAGED: &str = "damaged-annotation";
 fn check(params: &Params) -> Result<(), StageError> {
     Pattern::of_param("photographs", params.text("photographs")?)?;
     patients::pattern(params)?;
+    RegionSettings::of(params)?;
     let (format, field) = format(params)?;
     if !format.names_pictures() {
         Pattern::of_param(&field, params.text(&field)?)?;
@@ -87,7 +89,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let listed = files.list(&root)?;
     let (classes, labels) = labels(params)?;
     let (format, field) = format(params)?;
-    let fits = photographs(params, &root, &listed)?;
+    let regions = RegionSettings::of(params)?;
+    let fits = photographs(params, &root, &listed, regions.is_some())?;
     let mut warnings = Vec::new();
     let patients = patients::of_files(params, fits.iter().map(|fit| fit.file), &mut warnings)?;
 
@@ -119,7 +122,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 
     let attached = attach(format, &field, &fits, &read, &mut mistakes, &mut warnings)?;
     failed(&mistakes)?;
-    let sized = sizes::fit(&fits, attached, &root, format, &mut mistakes)?;
+    let sized = sizes::fit(&fits, attached, &root, format, regions.is_some(), &mut mistakes)?;
     if let Some(error) = sized.error {
         return Err(error);
     }
@@ -158,7 +161,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let mut drawn = BTreeMap::new();
         for (class, shapes) in &own.shapes {
             let mask = DrawnMask { size: own.size, shapes: shapes.clone() };
-            drawn.insert(classes[*class].to_owned(), mask.to_bytes());
+            drawn.insert(classes[*class].to_owned(), mask);
         }
         for (class, counts) in counts.iter_mut().enumerate() {
             match own.shapes.get(&class) {
@@ -171,8 +174,10 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             }
         }
         let facts = PhotographFacts { patient, ..PhotographFacts::released(without_mask) };
-        sources.push(SourcePhotograph { name, file: fit.file.to_owned(), masks: BTreeMap::new(), drawn, facts });
+        let file = fit.file.to_owned();
+        sources.push(SourcePhotograph { name, file, masks: BTreeMap::new(), drawn, facts, region: None });
     }
+    sources = slides::cut(sources, regions.as_ref(), &root, files)?;
     sources.sort_by(|one, other| one.name.cmp(&other.name));
     let mut outcome = gather(&sources, &classes, files, &root, warnings)?;
     let shapes: i64 = counts.iter().map(|counts| counts.shapes).sum();
@@ -224,13 +229,21 @@ pub fn named_folders(params: &Params) -> Vec<(String, String)> {
 }
 
 /// The photographs that match the pattern.
-fn photographs<'f>(params: &Params, root: &Path, listed: &'f [String]) -> Result<Vec<PatternMatch<'f>>, StageError> {
-    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_photograph(file)).collect();
+fn photographs<'f>(
+    params: &Params,
+    root: &Path,
+    listed: &'f [String],
+    are_slides: bool,
+) -> Result<Vec<PatternMatch<'f>>, StageError> {
+    let may_be = |file: &&str| if are_slides { is_slide(file) } else { is_photograph(file) };
+    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(may_be).collect();
     let pattern = Pattern::of_param("photographs", params.text("photographs")?)?;
     let fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
     if fits.is_empty() {
         let text = format!("no photograph in `{}` matches `{}`", root.display(), pattern.text());
+        let slide = slides::unread_hint(listed, |file| pattern.names(file).is_some());
         let hint = match pictures.first() {
+            _ if slide.is_some() => slide.unwrap_or_default(),
             Some(first) => format!("found `{first}`; `*` stands for the photograph's name"),
             None => "the folder contains no JPEG, PNG, TIFF or DICOM".to_owned(),
         };
@@ -294,7 +307,7 @@ fn annotation_files<'f>(
     };
     // YOLO's names often are next to its labels.
     let names = params.text("format.names").ok().and_then(|names| exact(names, listed));
-    let may_be = |file: &&str| !is_photograph(file) && Some(*file) != names;
+    let may_be = |file: &&str| !(is_photograph(file) || is_slide(file)) && Some(*file) != names;
     let candidates: Vec<&str> = listed.iter().map(String::as_str).filter(may_be).collect();
     let found = fitting(&pattern, &candidates, "duplicate-annotation", field)?;
     if found.is_empty() {

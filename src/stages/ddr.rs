@@ -85,6 +85,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         file: photograph.file.to_owned(),
         masks: photograph.mask_files(),
         drawn: BTreeMap::new(),
+        region: None,
         facts: PhotographFacts {
             official: Official::named(key.part),
             mask_from: PhotographFacts::stored_mask_from(Some(1)),

@@ -98,6 +98,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             file: photograph.halves[0].1.file.to_owned(),
             masks: photograph.halves.iter().flat_map(|(_, own)| own.mask_files()).collect(),
             drawn: BTreeMap::new(),
+            region: None,
             facts: PhotographFacts {
                 patient: patients.get(&photograph.key.patient).cloned(),
                 ..PhotographFacts::released(CLASSES.iter().map(without).collect())

@@ -14,6 +14,7 @@ use crate::base::figure::counted;
 use crate::base::{Digest, disk, figure};
 use crate::data::patches::PatchSet;
 use crate::data::predictions::{Predictions, patches_csv};
+use crate::data::slide_region;
 use crate::data::table::Columns;
 use crate::lang::value::Value;
 use crate::stage::{
@@ -69,6 +70,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
     let words = texts(ctx.params, "command");
     let declared = declared(ctx.params)?;
     interpreter(ctx, commands, words.first().map_or("", String::as_str))?;
+    whole_photographs(ctx)?;
     let folder = fresh(ctx.partial)?;
     lay_out(ctx, &folder, commands.is_sandboxed())?;
     let (outputs, scratch) = (folder.join("outputs"), folder.join("tmp"));
@@ -110,6 +112,17 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
     let _ = fs::remove_dir_all(&folder);
     let summary = Summary { headline: headline(&tree, &withheld), warnings: warnings(&output), ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
+}
+
+/// Refuses regions of slides: the command would get a copy of the whole slide for each.
+fn whole_photographs(ctx: &Ctx<'_>) -> Result<(), StageError> {
+    let is_region = |name: &String| name.rsplit('/').next() == Some(slide_region::FILE);
+    if ctx.inputs.many("photographs").iter().any(|named| named.tree.entries.keys().any(is_region)) {
+        let text = "commands get photographs as files, which regions of slides are not";
+        let hint = "give the command patches (`extract`), or photographs that `preprocess` wrote";
+        return Err(StageError::input("slide", text).hint(hint).field("photographs"));
+    }
+    Ok(())
 }
 
 /// The command's folder, empty.

@@ -110,6 +110,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         masks: photograph.mask_files(),
         // One photograph per patient.
         drawn: BTreeMap::new(),
+        region: None,
         facts: PhotographFacts { patient: Some(name.clone()), ..facts.clone() },
         name,
     });

@@ -21,6 +21,7 @@ use crate::data::patients;
 use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, PhotographIndex, fitting, names};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
+use crate::data::slides::{self, RegionSettings, is_slide};
 use crate::data::source_tree::{SourcePhotograph, gather, is_photograph, is_unnamed_dicom};
 use crate::data::unused_files::FileCategory;
 use crate::lang::value::Value;
@@ -43,6 +44,7 @@ fn check(params: &Params) -> Result<(), StageError> {
     Pattern::of_param("photographs", params.text("photographs")?)?;
     classes(params)?;
     patients::pattern(params)?;
+    RegionSettings::of(params)?;
     Ok(())
 }
 
@@ -61,21 +63,25 @@ struct FolderPhotograph<'a> {
 fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let root = files.resolve(params.text("root")?);
     let listed = files.list(&root)?;
+    let regions = RegionSettings::of(params)?;
     let classes = classes(params)?;
     let absent = params.text("absent-mask")?;
     let mask_from = PhotographFacts::stored_mask_from(params.count_or_none("mask-from")?);
 
     let pattern = Pattern::of_param("photographs", params.text("photographs")?)?;
     let is_unnamed = |file: &str| pattern.captures(file).is_some() && is_unnamed_dicom(&root, file);
-    let pictures: Vec<&str> =
-        listed.iter().map(String::as_str).filter(|file| is_photograph(file) || is_unnamed(file)).collect();
+    let may_be = |file: &&str| match regions {
+        Some(_) => is_slide(file),
+        None => is_photograph(file) || is_unnamed(file),
+    };
+    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(may_be).collect();
     let mut fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
     let masks = |class: &ClassPattern<'_>| fitting(&class.pattern, &pictures, "duplicate-mask", &class.field());
     let masks: Vec<Vec<PatternMatch<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
     let taken = without_masks(&mut fits, &pattern, &classes, &masks)?;
     if fits.is_empty() {
         let of_masks: HashSet<&str> = masks.iter().flatten().map(|fit| fit.file).collect();
-        return Err(no_photographs(&root.display().to_string(), &pattern, &pictures, &of_masks));
+        return Err(no_photographs(&root.display().to_string(), &pattern, &listed, &pictures, &of_masks));
     }
     let index = PhotographIndex::new(&fits);
     let mut eyes: Vec<FolderPhotograph<'_>> = names(&fits)?
@@ -163,6 +169,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         file: eye.file.to_owned(),
         masks: eye.masks,
         drawn: BTreeMap::new(),
+        region: None,
         facts: PhotographFacts {
             patient,
             mask_from,
@@ -171,6 +178,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         },
     });
     let mut found: Vec<SourcePhotograph> = found.collect();
+    found = slides::cut(found, regions.as_ref(), &root, files)?;
     found.sort_by(|one, other| one.name.cmp(&other.name));
     let names: Vec<&str> = classes.iter().map(|class| class.name).collect();
     let mut outcome = gather(&found, &names, files, &root, warnings)?;
@@ -213,8 +221,17 @@ pub fn named_folders(params: &Params) -> Vec<(String, String)> {
     photographs.into_iter().chain(masks).filter_map(folder).filter(|(_, folder)| !folder.is_empty()).collect()
 }
 
-fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str], of_masks: &HashSet<&str>) -> StageError {
+fn no_photographs(
+    root: &str,
+    pattern: &Pattern<'_>,
+    listed: &[String],
+    pictures: &[&str],
+    of_masks: &HashSet<&str>,
+) -> StageError {
     let text = format!("no photograph in `{root}` matches `{}`", pattern.text());
+    if let Some(hint) = slides::unread_hint(listed, |file| pattern.names(file).is_some()) {
+        return StageError::input("no-photographs", text).hint(hint).field("photographs");
+    }
     let hint = match pictures.iter().find(|file| !of_masks.contains(*file)) {
         Some(first) => format!("found `{first}`; `*` stands for the photograph's name"),
         None if !pictures.is_empty() => {

@@ -85,6 +85,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             file: (*file).to_owned(),
             masks: own,
             drawn: BTreeMap::new(),
+            region: None,
             facts: PhotographFacts {
                 official: Some(*side),
                 ..PhotographFacts::released(vec![WithoutMask::Absent; CLASSES.len()])

@@ -8,6 +8,7 @@ use crate::base::figure::{counted, thousands};
 use crate::data::image_issues;
 use crate::data::item::{self, OpenPhotograph};
 use crate::data::lesions::{self, LesionsInfo, PhotographLesions, geojson, quantile};
+use crate::data::slide_region;
 use crate::data::table::{Column, Columns};
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, StageError, Summary, Table, Work,
@@ -83,9 +84,9 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     Ok(items)
 }
 
-/// The photograph's file in an item.
-fn photograph(item: &Tree) -> Option<Entry> {
-    item.under("photograph.").next().map(|(_, entry)| *entry)
+/// The photograph's file in an item, and the region of it that is meant, if it is a slide.
+fn photograph(item: &Tree) -> Option<(Entry, Option<Entry>)> {
+    item.under("photograph.").next().map(|(_, entry)| (*entry, item.get(slide_region::FILE).copied()))
 }
 
 fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {

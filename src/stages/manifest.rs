@@ -16,7 +16,8 @@ use crate::data::csv;
 use crate::data::name_normalisation::normalised;
 use crate::data::patients;
 use crate::data::photographs::{LabelScheme, PhotographFacts, WithoutMask};
-use crate::data::source_tree::{SourcePhotograph, gather, is_photograph, read_text};
+use crate::data::slides;
+use crate::data::source_tree::{SourcePhotograph, gather, is_photograph, number_of, read_text};
 use crate::data::text_table::{self, TextTable};
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -83,11 +84,14 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     }
     let left_out = rows.left_out;
     let mut found = rows.photographs;
+    let slides = found.len();
+    found = slides::cut(found, spec.regions.as_ref(), &root, files)?;
     found.sort_by(|one, other| one.name.cmp(&other.name));
+    let slides = if spec.regions.is_some() { slides } else { 0 };
     let classes: Vec<&str> = spec.classes.iter().map(|class| class.name).collect();
     warnings.extend(unlabelled(&found));
     let mut outcome = gather(&found, &classes, files, &root, warnings)?;
-    describe(&mut outcome, &found, &classes, spec.labels, left_out);
+    describe(&mut outcome, &found, slides, &classes, spec.labels, left_out);
     Ok(outcome)
 }
 
@@ -113,7 +117,7 @@ fn missing_files(rows: &ManifestRows, root: &Path) -> Vec<String> {
         let mut files: Vec<&String> = photograph.masks.values().collect();
         files.dedup();
         for file in std::iter::once(&photograph.file).chain(files) {
-            if is_photograph(file) && !is_there(file) {
+            if (is_photograph(file) || slides::is_slide(file)) && !is_there(file) {
                 // Each looks through a folder, and the others are only counted.
                 let meant = if found.len() < SHOWN { meant(root, file) } else { String::new() };
                 found.push(format!("{place}: `{}` does not exist{meant}", root.join(file).display()));
@@ -217,7 +221,14 @@ fn unlabelled(found: &[SourcePhotograph]) -> Option<Warning> {
 }
 
 /// Replaces the summary of masks by one of labels and masks.
-fn describe(outcome: &mut Outcome, found: &[SourcePhotograph], classes: &[&str], labels: LabelScheme, left_out: usize) {
+fn describe(
+    outcome: &mut Outcome,
+    found: &[SourcePhotograph],
+    slides: usize,
+    classes: &[&str],
+    labels: LabelScheme,
+    left_out: usize,
+) {
     let count = |holds: &dyn Fn(&SourcePhotograph) -> bool| found.iter().filter(|one| holds(one)).count() as i64;
     let row = |(k, class): (usize, &&str)| {
         let bare =
@@ -234,11 +245,8 @@ fn describe(outcome: &mut Outcome, found: &[SourcePhotograph], classes: &[&str],
         rows: classes.iter().enumerate().map(row).collect(),
     }];
     let one_each = if labels == LabelScheme::MultiLabel { "" } else { ", one per photograph" };
-    let mut headline = format!(
-        "{}, {}{one_each}",
-        counted(found.len() as u64, "photograph", "photographs"),
-        counted(classes.len() as u64, "class", "classes"),
-    );
+    let mut headline =
+        format!("{}, {}{one_each}", number_of(found.len(), slides), counted(classes.len() as u64, "class", "classes"));
     if left_out > 0 {
         headline = format!("{headline}; {left_out} excluded");
     }

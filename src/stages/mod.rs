@@ -3,6 +3,7 @@
 pub mod annotations;
 pub mod augment;
 pub mod average;
+mod background;
 pub mod calibrate;
 pub mod combine;
 pub mod ddr;
@@ -15,6 +16,7 @@ pub mod extract;
 pub mod fgadr;
 pub mod files;
 pub mod filter_black;
+pub mod filter_white;
 mod fitting;
 pub mod folder;
 pub mod froc;
@@ -66,6 +68,7 @@ pub fn registry() -> &'static [Implementation] {
         join::JOIN,
         lesions::LESIONS,
         filter_black::FILTER_BLACK,
+        filter_white::FILTER_WHITE,
         froc::FROC,
         heat_map::HEAT_MAP,
         near_duplicates::NEAR_DUPLICATES,

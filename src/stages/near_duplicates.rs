@@ -12,6 +12,7 @@ use crate::data::duplicates::{
 };
 use crate::data::item;
 use crate::data::orientation::Orientation;
+use crate::data::slide_region;
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Item, ItemResult, Outcome, StageError, Summary, Table, Warning, Work,
 };
@@ -40,11 +41,14 @@ const SHOWN: usize = 24;
 /// Pairs that a warning names.
 const NAMED: usize = 5;
 
-/// The photographs of all inputs, without masks: other masks change no fingerprint.
+/// The photographs of all inputs, without masks: other masks change no fingerprint. Regions of slides are left out: tissue looks alike.
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let mut all = Vec::new();
     for set in ctx.inputs.many("from") {
         for item in item::items(&set.tree, ctx.objects)? {
+            if is_region(&set.tree, &item.name) {
+                continue;
+            }
             let mut tree = Tree::default();
             for (file, entry) in item.tree.entries.iter().filter(|(file, _)| file.starts_with("photograph.")) {
                 tree.insert(file.clone(), *entry);
@@ -53,6 +57,10 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
         }
     }
     Ok(all)
+}
+
+fn is_region(set: &Tree, name: &str) -> bool {
+    set.get(&format!("{name}/{}", slide_region::FILE)).is_some()
 }
 
 fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
@@ -120,16 +128,27 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let canvas = sheet(&shown, found.len() as u64, decode)?;
         tree.insert("pairs.png", ctx.objects.put(&canvas.png())?);
     }
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(ctx, all, &found), target: None })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(ctx, all, &found)?, target: None })
 }
 
 /// The position of each item's set, from 1.
 fn inputs(ctx: &Ctx) -> Result<Vec<u32>, StageError> {
     let mut inputs = Vec::new();
     for (at, set) in (1..).zip(ctx.inputs.many("from")) {
-        inputs.extend(item::names(&set.tree, ctx.objects)?.iter().map(|_| at));
+        let names = item::names(&set.tree, ctx.objects)?;
+        inputs.extend(names.iter().filter(|name| !is_region(&set.tree, name)).map(|_| at));
     }
     Ok(inputs)
+}
+
+/// Number of regions of slides, which are not compared.
+fn regions(ctx: &Ctx) -> Result<u64, StageError> {
+    let mut regions = 0;
+    for set in ctx.inputs.many("from") {
+        let names = item::names(&set.tree, ctx.objects)?;
+        regions += names.iter().filter(|name| is_region(&set.tree, name)).count() as u64;
+    }
+    Ok(regions)
 }
 
 fn many_inputs(ctx: &Ctx) -> bool {
@@ -147,13 +166,18 @@ fn notes(pair: &NearDuplicate, many: bool) -> [String; 2] {
     [first.collect::<Vec<_>>().join(", "), second.collect::<Vec<_>>().join(", ")]
 }
 
-fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Summary {
+fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Result<Summary, StageError> {
     let photographs = counted(all, "photograph", "photographs");
     let count = found.len() as u64;
-    let without = if all as usize > MOST { "; too many to look for overlaps" } else { "" };
+    let regions = regions(ctx)?;
+    let without = match regions {
+        0 if all as usize > MOST => "; too many to look for overlaps".to_owned(),
+        0 => String::new(),
+        _ => format!("; {} not compared", counted(regions, "region of a slide", "regions of slides")),
+    };
     if found.is_empty() {
         let headline = format!("{photographs}, no near-duplicates{without}");
-        return Summary { headline, ..Summary::default() };
+        return Ok(Summary { headline, ..Summary::default() });
     }
     let pairs = counted(count, "pair", "pairs");
     let rows = found.iter().take(SHOWN).map(|pair| {
@@ -192,10 +216,10 @@ fn summary(ctx: &Ctx, all: u64, found: &[NearDuplicate]) -> Summary {
     );
     let members: BTreeSet<_> = found.iter().flat_map(|pair| &pair.members).map(|one| (one.input, &one.name)).collect();
     let in_pairs = counted(members.len() as u64, "photograph", "photographs");
-    Summary {
+    Ok(Summary {
         headline: format!("{photographs}, {pairs} of near-duplicates ({in_pairs}){without}"),
         tables: vec![table],
         warnings: vec![Warning { code: "near-duplicate".to_owned(), text }],
         ..Summary::default()
-    }
+    })
 }

@@ -35,7 +35,7 @@ pub use items::{ItemHit, ItemRecord, Results, Segment};
 pub use layout::Layout;
 pub use lease::{GcLock, Lease, Leases, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
-pub use objects::{Blob, Location, ObjectWriter, Objects};
+pub use objects::{Blob, Location, ObjectWriter, Objects, PartialRead};
 pub use remote::{RemoteHit, Remotes};
 pub use runs::{ComputedItems, ReusedItems, RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
 pub use source_cache::{Asked, Fingerprint, SourceSnapshot};

@@ -10,6 +10,7 @@
 mod check;
 mod external;
 mod ingest;
+mod open_part;
 mod publish;
 mod verified_path;
 mod writer;
@@ -23,6 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use self::check::PresenceCheck;
 use self::external::ExternalFiles;
+pub use self::open_part::PartialRead;
+use self::open_part::VerifiedParts;
 pub use self::verified_path::Location;
 use self::verified_path::{Intact, VerifiedFacts};
 pub use self::writer::ObjectWriter;
@@ -84,6 +87,8 @@ pub struct Objects {
     external: Mutex<ExternalFiles>,
     /// Objects whose bytes this process has verified or written.
     intact: Intact,
+    /// Large files that this process has verified.
+    parts: VerifiedParts,
     /// Which objects are present.
     presence: Presence,
     /// Which objects are damaged.
@@ -144,6 +149,7 @@ impl Objects {
             unpublished: Unpublished::default(),
             external: Mutex::default(),
             intact: Intact::default(),
+            parts: VerifiedParts::default(),
             presence: Presence::default(),
             quarantine: Quarantine::new(root),
         }

@@ -92,7 +92,8 @@ fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec, inputs: &BTreeSet<Strin
         let stage = step.stage;
         let mut port = "from";
         match stage.implementation.as_str() {
-            "augment" | "split" | "rebalance" | "relabel" | "extract" => {}
+            // White patches are scored like others.
+            "augment" | "split" | "rebalance" | "relabel" | "extract" | "filter-white" => {}
             "filter-black" => black = Some(stage),
             "preprocess" => preprocess.insert(0, step),
             "join" => {
@@ -134,7 +135,7 @@ fn encoding<'a>(
         let stage = step.stage;
         let mut port = "from";
         match stage.implementation.as_str() {
-            "preprocess" | "extract" | "filter-black" => steps.insert(0, step),
+            "preprocess" | "extract" | "filter-black" | "filter-white" => steps.insert(0, step),
             // These keep the patches of a photograph as they are.
             "split" => {}
             "relabel" if !drops_by_labels(stage) => {}

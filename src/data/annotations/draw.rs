@@ -13,8 +13,13 @@ const ONE: i64 = 1 << 32;
 /// Most rows that all edges of a shape may cross together: a drawing has thousands, a file made to exhaust the machine more.
 const MOST_CROSSINGS: u64 = 1 << 28;
 
+/// A coordinate as it is compared: rounded to 2^-32 px.
+pub(super) fn round(at: f64) -> f64 {
+    (at * ONE as f64).round_ties_even() / ONE as f64
+}
+
 /// Receives the columns of a row that belong to a shape, rows from the top.
-type ColumnSink<'a> = &'a mut dyn FnMut(usize, Range<usize>) -> ControlFlow<()>;
+pub(super) type ColumnSink<'a> = &'a mut dyn FnMut(usize, Range<usize>) -> ControlFlow<()>;
 
 /// Draws a shape that [`placement`] accepts for the bitmap's size.
 pub fn draw(shape: &DrawnShape, bits: &mut Bitmap) {
@@ -71,7 +76,7 @@ pub fn placement(shape: &DrawnShape, size: [u32; 2]) -> Placement {
     }
 }
 
-fn columns(shape: &DrawnShape, size: (usize, usize), each: ColumnSink<'_>) -> ControlFlow<()> {
+pub(super) fn columns(shape: &DrawnShape, size: (usize, usize), each: ColumnSink<'_>) -> ControlFlow<()> {
     match shape {
         DrawnShape::Polygon(rings) => of_polygon(rings, size, each),
         DrawnShape::Ellipse { centre, radii, degrees } => of_ellipse(shape, *centre, *radii, *degrees, size, each),
@@ -224,7 +229,7 @@ fn of_runs(
 }
 
 /// The pixels under the corners of a polygon, or under the centre of an ellipse; corners outside belong to the nearest pixel.
-fn under_corners(shape: &DrawnShape, (width, height): (usize, usize), mut each: impl FnMut(usize, usize)) {
+pub(super) fn under_corners(shape: &DrawnShape, (width, height): (usize, usize), mut each: impl FnMut(usize, usize)) {
     let mut pixel = |corner: &[f64; 2]| {
         let within = |at: f64, most: usize| (at.floor().max(0.0) as usize).min(most.saturating_sub(1));
         each(within(corner[0], width), within(corner[1], height));

@@ -4,6 +4,7 @@
 
 mod coco;
 mod cvat;
+mod divide;
 mod draw;
 mod drawn_mask;
 mod embedded_png;
@@ -18,6 +19,7 @@ mod shape;
 mod yolo;
 mod yolo_names;
 
+pub use divide::RegionGrid;
 pub use draw::{Placement, covers_a_centre, draw, placement};
 pub use drawn_mask::{DRAWN, DrawnMask};
 pub use labels::{LabelMap, unmapped};

@@ -142,13 +142,10 @@ pub fn examine(item: &Item, with: &Examination<'_>) -> Result<CheckedPhotograph,
             orientation: info.orientation.number(),
         });
         found.profile = info.profile;
-        let fingerprint = PictureFingerprint::of(photograph);
-        if fingerprint.is_empty() {
-            let text = format!("photograph `{}` shows nothing: it is dark, or of one colour", item.name);
-            found.note(DataFinding::warning("blank-photograph", text).hint("check whether it was exported correctly"));
+        // Regions of slides may show only glass, and tissue looks alike.
+        if !opened.is_region() {
+            compared(&item.name, photograph, with, &mut found);
         }
-        found.fingerprint = (with.compared != ComparedPart::Nothing).then_some(fingerprint);
-        found.detail = (with.compared == ComparedPart::WholeAndParts).then(|| PictureDetail::of(photograph));
     }
     let mut field = None;
     for k in 0..opened.classes.len() {
@@ -165,6 +162,17 @@ pub fn examine(item: &Item, with: &Examination<'_>) -> Result<CheckedPhotograph,
         }
     }
     Ok(found)
+}
+
+/// Notes what is needed to find the same picture, and whether there is one.
+fn compared(name: &str, photograph: &Photograph, with: &Examination<'_>, found: &mut CheckedPhotograph) {
+    let fingerprint = PictureFingerprint::of(photograph);
+    if fingerprint.is_empty() {
+        let text = format!("photograph `{name}` shows nothing: it is dark, or of one colour");
+        found.note(DataFinding::warning("blank-photograph", text).hint("check whether it was exported correctly"));
+    }
+    found.fingerprint = (with.compared != ComparedPart::Nothing).then_some(fingerprint);
+    found.detail = (with.compared == ComparedPart::WholeAndParts).then(|| PictureDetail::of(photograph));
 }
 
 impl CheckedPhotograph {

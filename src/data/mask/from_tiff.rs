@@ -39,7 +39,7 @@ pub(in crate::data) fn decoding_changed(source: ByteSource<'_>, threshold: Thres
 }
 
 /// Builder of a mask from the rows of a TIFF.
-enum MaskBuilder {
+pub(super) enum MaskBuilder {
     /// One sample of at most 8 bits: which values are lesion, and which have occurred.
     Table { lesion: Box<[bool; 256]>, seen: Box<[bool; 256]>, mask: Bitmap },
     /// One bit per pixel, the most common case, by whole bytes: `byte & keep ^ flip`.
@@ -50,10 +50,20 @@ enum MaskBuilder {
 
 impl MaskBuilder {
     fn new(image: &TiffImage, threshold: Threshold) -> Result<Self, String> {
+        Self::with(image, threshold, Scale::Full)
+    }
+
+    /// A builder for a part of an image.
+    pub(super) fn of_part(part: &TiffImage, threshold: Threshold) -> Result<Self, String> {
+        Self::with(part, threshold, Scale::Numbers)
+    }
+
+    /// A builder; `scale` is the meaning of values that may be brightness.
+    fn with(image: &TiffImage, threshold: Threshold, scale: Scale) -> Result<Self, String> {
         let mask = || Bitmap::new(image.width, image.height);
         let lesion: Vec<bool> = match image.colours {
             Photometric::Palette if Threshold::is_grey_scale(&image.palette) && image.bits > 1 => {
-                return Ok(Self::Levels(Levels::new(mask(), 255, threshold, Scale::Full)));
+                return Ok(Self::Levels(Levels::new(mask(), 255, threshold, scale)));
             }
             Photometric::Palette => threshold.of_palette(&image.palette).ok_or("its palette is empty")?,
             Photometric::WhiteIsZero | Photometric::BlackIsZero if image.bits == 1 && image.samples == 1 => {
@@ -61,7 +71,7 @@ impl MaskBuilder {
                 vec![white_is_zero, !white_is_zero]
             }
             _ => {
-                let scale = if image.bits < 8 || image.signed { Scale::Numbers } else { Scale::Full };
+                let scale = if image.bits < 8 || image.signed { Scale::Numbers } else { scale };
                 return Ok(Self::Levels(Levels::new(mask(), image.most, threshold, scale)));
             }
         };
@@ -75,7 +85,7 @@ impl MaskBuilder {
         Ok(Self::Table { lesion: Box::new(table), seen: Box::new([false; 256]), mask: mask() })
     }
 
-    fn mark(&mut self, row: &[u8], image: &TiffImage, left: usize, y: usize) -> Result<(), String> {
+    pub(super) fn mark(&mut self, row: &[u8], image: &TiffImage, left: usize, y: usize) -> Result<(), String> {
         let width = image.block_width.min(image.width - left);
         match self {
             Self::Bits { keep, flip, mask } => {
@@ -116,7 +126,7 @@ impl MaskBuilder {
         Ok(())
     }
 
-    fn mask(self) -> Mask {
+    pub(super) fn mask(self) -> Mask {
         match self {
             Self::Bits { mask, .. } => Mask::released(mask),
             Self::Table { seen, mask, .. } => Mask::of_colours(mask, seen.iter().filter(|seen| **seen).count()),

@@ -3,6 +3,7 @@
 mod from_tiff;
 mod levels;
 mod of_value;
+mod partial;
 mod pixels;
 
 use super::bitmap::{Bitmap, Rect};
@@ -15,6 +16,7 @@ use super::{decode, png_header, tiff};
 pub(super) use from_tiff::decoding_changed;
 use levels::{Levels, Scale};
 pub use of_value::MaskValue;
+pub(super) use partial::PartialMask;
 
 /// Lowest value at which a mask pixel is lesion.
 ///

@@ -246,31 +246,68 @@ fn of_tiff(
     let file = TiffFile::open(ByteSource::Memory(bytes))?;
     file.one_page()?;
     let image = TiffImage::describe(&file)?;
-    let (channels, bits) = (image.channels(), u32::from(image.most).count_ones());
-    possible(value, bits)?;
-    image.rows(&file, |row, left, y| {
-        for x in 0..image.block_width.min(image.width - left) {
-            let samples = image.pixel(row, x);
-            if image.signed && samples[..image.samples].iter().any(|value| *value > image.most) {
-                return Err("it has negative values, whose meaning is unknown".to_owned());
-            }
-            let pixel = match image.colours {
-                Photometric::Palette => {
-                    let outside = || "some pixels have an index outside the palette".to_owned();
-                    let colour = *image.palette.get(usize::from(samples[0])).ok_or_else(outside)?;
-                    LabelPixel { number: Some(samples[0]), colour }
-                }
-                Photometric::WhiteIsZero => LabelPixel::grey(image.most - samples[0], bits),
-                _ if channels == 3 => LabelPixel::of_samples([samples[0], samples[1], samples[2]], bits),
-                _ => LabelPixel::grey(samples[0], bits),
-            };
-            if !(image.alpha && samples[channels] == 0) {
-                each(left + x, y, pixel)?;
-            }
-        }
-        Ok(())
-    })?;
+    possible(value, u32::from(image.most).count_ones())?;
+    image.rows(&file, |row, left, y| each_of_row(&image, row, left, y, &mut each))?;
     Ok((image.width, image.height, file.orientation()))
+}
+
+/// Calls `each` for every pixel of a row of a strip or tile that is not transparent; `left` is the column of its first pixel.
+fn each_of_row(
+    image: &TiffImage,
+    row: &[u8],
+    left: usize,
+    y: usize,
+    each: &mut impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<(), String> {
+    let (channels, bits) = (image.channels(), u32::from(image.most).count_ones());
+    for x in 0..image.block_width.min(image.width - left) {
+        let samples = image.pixel(row, x);
+        if image.signed && samples[..image.samples].iter().any(|value| *value > image.most) {
+            return Err("it has negative values, whose meaning is unknown".to_owned());
+        }
+        let pixel = match image.colours {
+            Photometric::Palette => {
+                let outside = || "some pixels have an index outside the palette".to_owned();
+                let colour = *image.palette.get(usize::from(samples[0])).ok_or_else(outside)?;
+                LabelPixel { number: Some(samples[0]), colour }
+            }
+            Photometric::WhiteIsZero => LabelPixel::grey(image.most - samples[0], bits),
+            _ if channels == 3 => LabelPixel::of_samples([samples[0], samples[1], samples[2]], bits),
+            _ => LabelPixel::grey(samples[0], bits),
+        };
+        if !(image.alpha && samples[channels] == 0) {
+            each(left + x, y, pixel)?;
+        }
+    }
+    Ok(())
+}
+
+/// Builder of a mask from the rows of a TIFF: the pixels of one value.
+pub(super) struct ValueBuilder {
+    value: MaskValue,
+    mask: Bitmap,
+}
+
+impl ValueBuilder {
+    pub(super) fn new(image: &TiffImage, value: MaskValue) -> Result<Self, String> {
+        possible(Some(value), u32::from(image.most).count_ones())?;
+        Ok(Self { value, mask: Bitmap::new(image.width, image.height) })
+    }
+
+    /// Adds a row of a strip or tile; `left` is the column of its first pixel.
+    pub(super) fn mark(&mut self, row: &[u8], image: &TiffImage, left: usize, y: usize) -> Result<(), String> {
+        let Self { value, mask } = self;
+        each_of_row(image, row, left, y, &mut |x, y, pixel| {
+            if pixel.is(*value)? {
+                mask.set(x, y);
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn mask(self) -> Mask {
+        Mask::released(self.mask)
+    }
 }
 
 #[cfg(test)]

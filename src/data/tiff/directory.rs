@@ -7,7 +7,7 @@ use crate::data::byte_source::ByteSource;
 use crate::data::orientation::Orientation;
 
 /// Largest number of directories read from one file.
-const MOST_PAGES: usize = 256;
+pub(super) const MOST_PAGES: usize = 256;
 
 /// A TIFF file with one directory read.
 pub(in crate::data) struct TiffFile<'a> {
@@ -188,6 +188,36 @@ impl<'a> TiffFile<'a> {
         })
     }
 
+    /// The bytes of a field of bytes, if there are at most so many; [`None`] if the field is missing.
+    pub(super) fn bytes(&self, tag: u16, most: usize) -> Result<Option<Vec<u8>>, String> {
+        let Some(field) = self.field(tag) else { return Ok(None) };
+        if field.size() != Some(1) || field.count > most {
+            return Err(format!("field {tag} has {} values", field.count));
+        }
+        Ok(Some(self.slice(self.place(field, 1, 0)?, field.count)?.into_owned()))
+    }
+
+    /// The text of a field, at most so much of it; empty if there is none.
+    pub(super) fn text(&self, tag: u16, most: usize) -> String {
+        let text = || {
+            let field = self.field(tag).filter(|field| field.size() == Some(1) && field.count > 0)?;
+            self.slice(self.place(field, 1, 0).ok()?, field.count.min(most)).ok()
+        };
+        text().map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The directory at an offset.
+    pub(super) fn directory(&self, at: usize) -> Result<Self, String> {
+        let mut other = Self { fields: Vec::new(), ..*self };
+        other.read(at)?;
+        Ok(other)
+    }
+
+    /// Offset of the next directory; 0 if there is none.
+    pub(super) const fn next(&self) -> usize {
+        self.next
+    }
+
     /// Orientation of the directory's image (tag 274, or else its XMP).
     pub(in crate::data) fn orientation(&self) -> Orientation {
         let xmp = || {
@@ -231,14 +261,8 @@ impl<'a> TiffFile<'a> {
         stated().unwrap_or(false)
     }
 
-    /// Bytes of a field, at most `most`; [`None`] if it is missing or of another type.
-    pub(super) fn bytes(&self, tag: u16, most: usize) -> Option<Cow<'a, [u8]>> {
-        let field = self.field(tag).filter(|field| matches!(field.kind, 1 | 7) && field.count <= most)?;
-        self.slice(self.place(field, 1, 0).ok()?, field.count).ok()
-    }
-
     /// Whether the directory holds an image of its own, not a reduced copy or a transparency mask.
-    fn own(&self) -> bool {
+    pub(super) fn own(&self) -> bool {
         let kind = self.number(254, 0).unwrap_or(0.0) as u32;
         kind & 0b101 == 0 && self.number(255, 0) != Some(2.0)
     }
@@ -270,4 +294,4 @@ impl<'a> TiffFile<'a> {
     }
 }
 
-const OUTSIDE: &str = "it is truncated, or has offsets beyond its end";
+pub(super) const OUTSIDE: &str = "it is truncated, or has offsets beyond its end";

@@ -2,22 +2,28 @@
 //! nothing of lesions. Written here because the `tiff` crate refuses palettes of fewer than 8 bits, as `IDRiD`'s masks have.
 //!
 //! Supported: bilevel, grey (1, 2, 4, 8, 16 bits), palette (1, 2, 4, 8), RGB and RGBA (8, 16); uncompressed, `PackBits`, LZW, Deflate;
-//! strips and tiles; both byte orders and fill orders; horizontal differencing. Files are untrusted: sizes are bounded before memory is
-//! allocated, and every offset is checked. References: TIFF 6.0 (Adobe, 1992) and its supplement 2.
+//! strips and tiles; both byte orders and fill orders; horizontal differencing; for slides also JPEG. Files are untrusted: sizes are
+//! bounded before memory is allocated, and every offset is checked. References: TIFF 6.0 (Adobe, 1992) and its supplement 2.
 
+mod blocks;
 mod directory;
+mod jpeg;
 mod photograph;
-
-use std::borrow::Cow;
-use std::io::Read;
+mod pyramid;
+mod unpack;
 
 use super::colour::Colour;
 
 pub(super) use directory::TiffFile;
-pub(super) use photograph::{White, describe, profile, read as photograph};
+pub(super) use photograph::{White, describe, may_be_slide, profile, read as photograph};
+pub(super) use pyramid::{Pyramid, PyramidLevel};
+pub(super) use unpack::unpack_bits;
 
 /// Largest supported mask, pixels: 2^28 (16384 x 16384).
 pub(super) const MOST_PIXELS: usize = 1 << 28;
+
+/// Command that converts a slide to a layout that is read.
+pub(super) const CONVERT: &str = "vips tiffsave IN OUT.tif --tile --pyramid --bigtiff --compression jpeg --Q 90";
 
 /// Whether the bytes start like a TIFF.
 pub(super) fn begins(bytes: &[u8]) -> bool {
@@ -42,7 +48,29 @@ pub(super) enum Photometric {
     Palette,
 }
 
-/// Layout of a TIFF's first image.
+/// What a TIFF is read as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TiffUse {
+    /// A mask or a small photograph, whole.
+    Whole,
+    /// A slide, region by region: its pixels may be JPEG.
+    Slide,
+    /// The mask of a slide, region by region.
+    SlideMask,
+}
+
+impl TiffUse {
+    /// In words.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Slide => "slides",
+            Self::Whole | Self::SlideMask => "masks",
+        }
+    }
+}
+
+/// Layout of a TIFF's image.
+#[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the file that is either set or not")]
 pub(super) struct TiffImage {
     /// Width, px.
@@ -72,20 +100,29 @@ pub(super) struct TiffImage {
     pub(super) alpha: bool,
     /// The largest value of a sample.
     pub(super) most: u16,
+    /// How its strips or tiles are JPEGs; [`None`] if they are not.
+    jpeg: Option<jpeg::JpegBlocks>,
 }
 
 impl TiffImage {
-    /// Reads the layout from a directory.
+    /// Reads the layout of a mask, or of a photograph of a kind that masks have, from a directory.
     ///
     /// # Errors
     /// Says in a few words why the image cannot be read.
     pub(super) fn describe(file: &TiffFile<'_>) -> Result<Self, String> {
+        Self::layout(file, TiffUse::Whole)
+    }
+
+    fn layout(file: &TiffFile<'_>, role: TiffUse) -> Result<Self, String> {
         let (width, height) = (file.one(256, 0)?, file.one(257, 0)?);
         if width == 0 || height == 0 {
             return Err("it has no width or height".to_owned());
         }
-        if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
+        if role == TiffUse::Whole && width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
             return Err(format!("{width} x {height} pixels exceed the limit for masks"));
+        }
+        if width.max(height) > pyramid::LONGEST {
+            return Err(format!("its side of {} px exceeds the limit for slides", width.max(height)));
         }
         let samples = file.one(277, 1)?;
         let bits = file.one(258, 1)?;
@@ -94,20 +131,32 @@ impl TiffImage {
                 return Err("its samples differ in size".to_owned());
             }
         }
-        let colours = match file.one(262, 1)? {
+        let compression = file.one(259, 1)?;
+        let is_jpeg = role == TiffUse::Slide && compression == 7;
+        let photometric = file.one(262, 1)?;
+        let colours = match photometric {
             0 => Photometric::WhiteIsZero,
             1 => Photometric::BlackIsZero,
             2 => Photometric::Rgb,
             3 => Photometric::Palette,
-            other => return Err(format!("photometric interpretation {other} is not supported for masks")),
+            // The JPEG decoder converts them.
+            6 if is_jpeg => Photometric::Rgb,
+            other => {
+                return Err(format!("photometric interpretation {other} is not supported for {}", role.words()));
+            }
         };
+        let deep = role != TiffUse::Slide;
         let fits = match colours {
-            Photometric::Rgb => matches!(bits, 8 | 16) && (3..=4).contains(&samples),
+            _ if is_jpeg => bits == 8 && (samples == 1 && colours != Photometric::Palette || samples == 3),
+            Photometric::Rgb => (bits == 8 || bits == 16 && deep) && (3..=4).contains(&samples),
             Photometric::Palette => matches!(bits, 1 | 2 | 4 | 8) && samples == 1,
-            _ => matches!(bits, 1 | 2 | 4 | 8 | 16) && samples == 1 || matches!(bits, 8 | 16) && samples == 2,
+            _ => {
+                (matches!(bits, 1 | 2 | 4 | 8) || bits == 16 && deep) && samples == 1
+                    || (bits == 8 || bits == 16 && deep) && samples == 2
+            }
         };
         if !fits {
-            return Err(format!("{samples} samples of {bits} bits are not supported for masks"));
+            return Err(format!("{samples} samples of {bits} bits are not supported for {}", role.words()));
         }
         let signed = match file.one(339, 1)? {
             2 => true,
@@ -115,23 +164,20 @@ impl TiffImage {
             5 | 6 => return Err("its samples are complex numbers".to_owned()),
             _ => false,
         };
-        if signed && (bits < 8 || colours == Photometric::Palette) {
-            return Err(format!("signed samples of {bits} bits are not supported for masks"));
+        if signed && (bits < 8 || colours == Photometric::Palette || role == TiffUse::Slide) {
+            return Err(format!("signed samples of {bits} bits are not supported for {}", role.words()));
         }
         if samples > 1 && file.one(284, 1)? != 1 {
             return Err("its channels are stored in separate planes".to_owned());
         }
-        let compression = file.one(259, 1)?;
-        match compression {
-            1 | 5 | 8 | 32773 | 32946 => {}
-            2..=4 => return Err("it has fax compression (CCITT); save it with LZW or Deflate".to_owned()),
-            6 | 7 => return Err("it has JPEG compression, which blurs masks; save it with LZW or Deflate".to_owned()),
-            other => return Err(format!("compression {other} is not supported; save it with LZW or Deflate")),
-        }
+        supported(compression, role)?;
+        // A JPEG has its own prediction.
         let differences = match file.one(317, 1)? {
-            1 => false,
-            2 if matches!(bits, 8 | 16) => true,
-            other => return Err(format!("predictor {other} is not supported with {bits} bits")),
+            2 if !is_jpeg && matches!(bits, 8 | 16) => true,
+            other if !is_jpeg && other != 1 => {
+                return Err(format!("predictor {other} is not supported with {bits} bits"));
+            }
+            _ => false,
         };
         let tiled = file.count(322) > 0;
         let (block_width, block_height) = if tiled {
@@ -163,81 +209,17 @@ impl TiffImage {
             alpha,
             signed,
             most: ((1u32 << (bits - usize::from(signed))) - 1) as u16,
+            jpeg: if is_jpeg { Some(jpeg::JpegBlocks::of(file, photometric, samples)?) } else { None },
         };
-        Ok(picture)
-    }
-
-    /// Passes each row of each strip or tile to `take`, with the column and row of its first pixel.
-    ///
-    /// # Errors
-    /// A damaged file, or what `take` returns.
-    pub(super) fn rows(
-        &self,
-        file: &TiffFile<'_>,
-        mut take: impl FnMut(&[u8], usize, usize) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let across = self.width.div_ceil(self.block_width);
-        for block in 0..across * self.height.div_ceil(self.block_height) {
-            let (left, top) = (block % across * self.block_width, block / across * self.block_height);
-            let rows = self.block_height.min(self.height - top);
-            let data = self.block(file, block, rows)?;
-            for (row, y) in data.chunks_exact(self.row_bytes()).zip(top..top + rows) {
-                take(row, left, y)?;
-            }
+        if role != TiffUse::Whole {
+            picture.bounded()?;
         }
-        Ok(())
+        Ok(picture)
     }
 
     /// Number of colour channels.
     pub(super) fn channels(&self) -> usize {
         if self.colours == Photometric::Rgb { 3 } else { 1 }
-    }
-
-    fn row_bytes(&self) -> usize {
-        (self.block_width * self.samples * self.bits).div_ceil(8)
-    }
-
-    /// Bytes of the first `rows` rows of a strip or tile.
-    fn block<'a>(&self, file: &TiffFile<'a>, block: usize, rows: usize) -> Result<Cow<'a, [u8]>, String> {
-        let (offsets, sizes) = if self.tiled { (324, 325) } else { (273, 279) };
-        let missing = || "it has no strip or tile offsets".to_owned();
-        let offset = file.value(offsets, block)?.ok_or_else(missing)?;
-        let whole = self.row_bytes() * rows;
-        // Some writers omit the size of a single strip.
-        let left = file.size().saturating_sub(offset);
-        let size = if file.count(sizes) == 0 { left } else { file.value(sizes, block)?.ok_or_else(missing)? };
-        let mut raw = file.slice(offset, size)?;
-        if self.reversed {
-            raw.to_mut().iter_mut().for_each(|byte| *byte = byte.reverse_bits());
-        }
-        let mut data = match self.compression {
-            1 => raw,
-            32773 => Cow::Owned(unpack_bits(&raw, whole)),
-            5 => Cow::Owned(unpack_lzw(&raw, whole)?),
-            _ => Cow::Owned(inflate(&raw, whole)),
-        };
-        if data.len() < whole {
-            return Err("its pixels end too early: the file is truncated or damaged".to_owned());
-        }
-        if self.differences {
-            data.to_mut().chunks_exact_mut(self.row_bytes()).for_each(|row| self.undo_differences(row));
-        }
-        Ok(data)
-    }
-
-    fn undo_differences(&self, row: &mut [u8]) {
-        if self.bits == 8 {
-            for i in self.samples..row.len() {
-                row[i] = row[i].wrapping_add(row[i - self.samples]);
-            }
-            return;
-        }
-        let read = |pair: [u8; 2]| if self.big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
-        let (pairs, _) = row.as_chunks_mut::<2>();
-        for i in self.samples..pairs.len() {
-            let sum = read(pairs[i]).wrapping_add(read(pairs[i - self.samples]));
-            pairs[i] = if self.big { sum.to_be_bytes() } else { sum.to_le_bytes() };
-        }
     }
 
     /// Samples of pixel `x` of a row.
@@ -261,6 +243,20 @@ impl TiffImage {
     }
 }
 
+/// Refuses a compression that is not read.
+fn supported(compression: usize, role: TiffUse) -> Result<(), String> {
+    let slide = role == TiffUse::Slide;
+    Err(match compression {
+        _ if matches!(compression, 1 | 5 | 8 | 32773 | 32946) || slide && compression == 7 => return Ok(()),
+        2..=4 => "it has fax compression (CCITT); save it with LZW or Deflate".to_owned(),
+        6 if slide => format!("it has old-style JPEG compression; convert it: `{CONVERT}`"),
+        6 | 7 => "it has JPEG compression, which blurs masks; save it with LZW or Deflate".to_owned(),
+        33003 | 33005 | 34712 if slide => format!("it has JPEG 2000 compression; convert it: `{CONVERT}`"),
+        other if slide => format!("compression {other} is not supported; convert it: `{CONVERT}`"),
+        other => format!("compression {other} is not supported; save it with LZW or Deflate"),
+    })
+}
+
 fn palette(file: &TiffFile<'_>, bits: usize) -> Result<Vec<Colour>, String> {
     let colours = 1 << bits;
     if file.count(320) < 3 * colours {
@@ -274,57 +270,4 @@ fn palette(file: &TiffFile<'_>, bits: usize) -> Result<Vec<Colour>, String> {
     let shift = if values.iter().any(|&value| value > 255) { 8 } else { 0 };
     let channel = |c: usize, i: usize| (values[c * colours + i] >> shift).min(255) as u8;
     Ok((0..colours).map(|i| [channel(0, i), channel(1, i), channel(2, i)]).collect())
-}
-
-/// Decodes `PackBits` (TIFF 6.0, section 9), at most `most` bytes.
-pub(super) fn unpack_bits(raw: &[u8], most: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = raw;
-    while let [head, tail @ ..] = rest
-        && out.len() < most
-    {
-        let count = usize::from(*head) + 1;
-        match (*head, tail) {
-            (128, _) => rest = tail,
-            (0..128, _) => {
-                let literal = &tail[..count.min(tail.len())];
-                out.extend_from_slice(literal);
-                rest = &tail[literal.len()..];
-            }
-            (_, [byte, after @ ..]) => {
-                out.extend(std::iter::repeat_n(*byte, 258 - count));
-                rest = after;
-            }
-            (_, []) => break,
-        }
-    }
-    out.truncate(most);
-    out
-}
-
-/// Decodes LZW (TIFF 6.0, section 13), at least `most` bytes if there are as many.
-fn unpack_lzw(raw: &[u8], most: usize) -> Result<Vec<u8>, String> {
-    if raw.starts_with(&[0, 1]) {
-        return Err("it has the old LZW variant from before TIFF 6; save it again".to_owned());
-    }
-    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
-    let (mut out, mut rest, mut buffer) = (Vec::new(), raw, vec![0; 1 << 16]);
-    while out.len() < most {
-        let step = decoder.decode_bytes(rest, &mut buffer);
-        rest = &rest[step.consumed_in..];
-        out.extend_from_slice(&buffer[..step.consumed_out]);
-        match step.status {
-            Ok(weezl::LzwStatus::Ok) if step.consumed_in + step.consumed_out > 0 => {}
-            _ => break,
-        }
-    }
-    Ok(out)
-}
-
-/// Decodes Deflate with a zlib header, at most `most` bytes; if damaged, as many as can be read.
-fn inflate(raw: &[u8], most: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(most.min(raw.len().saturating_mul(64)));
-    // The caller detects errors by too few bytes.
-    let _ = flate2::read::ZlibDecoder::new(raw).take(most as u64).read_to_end(&mut out);
-    out
 }

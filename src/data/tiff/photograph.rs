@@ -1,6 +1,6 @@
 //! TIFF photographs: their directory, and a decoder for layouts that the `image` crate does not support.
 
-use super::{Photometric, TiffFile, TiffImage};
+use super::{TiffFile, TiffImage};
 use crate::data::byte_source::ByteSource;
 use crate::data::orientation::Orientation;
 
@@ -28,6 +28,8 @@ pub(in crate::data) struct PhotographLayout {
     pub(in crate::data) own: bool,
     /// Bits per sample.
     pub(in crate::data) bits: u8,
+    /// Width and height as stored, px.
+    pub(in crate::data) size: (usize, usize),
 }
 
 /// Layout of a photograph, or the reason why it is not supported.
@@ -70,7 +72,16 @@ fn described(file: &TiffFile<'_>) -> Result<PhotographLayout, String> {
     if own && bits == 16 {
         return Err("it has 16-bit samples in an unsupported layout".to_owned());
     }
-    Ok(PhotographLayout { orientation: file.orientation(), white: white(file), own, bits: bits as u8 })
+    let size = (number(256, 0) as usize, number(257, 0) as usize);
+    Ok(PhotographLayout { orientation: file.orientation(), white: white(file), own, bits: bits as u8, size })
+}
+
+/// Whether a file that is not read as a photograph may be a slide: it is stored in tiles, or larger than photographs are.
+pub(in crate::data) fn may_be_slide(source: ByteSource<'_>) -> bool {
+    TiffFile::open(source).is_ok_and(|file| {
+        let side = |tag| file.number(tag, 0).unwrap_or(0.0);
+        file.count(322) > 0 || side(256) * side(257) > super::MOST_PIXELS as f64
+    })
 }
 
 /// White level by tags 341 and 281. A value that is not one less than a power of two is rather the largest that occurs, and ignored.
@@ -84,7 +95,7 @@ fn white(file: &TiffFile<'_>) -> White {
 /// Colour profile of a photograph (tag 34675); [`None`] if there is none.
 pub(in crate::data) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
     let file = TiffFile::open(ByteSource::Memory(bytes)).ok()?;
-    file.bytes(34675, LONGEST_PROFILE).map(std::borrow::Cow::into_owned)
+    file.bytes(34675, LONGEST_PROFILE).ok().flatten()
 }
 
 /// Decodes a photograph of at most 8 bits per sample: width and height, and RGB pixels.
@@ -101,14 +112,8 @@ pub(in crate::data) fn read(bytes: &[u8]) -> Result<((usize, usize), Vec<u8>), S
             rgb.resize(width * height * 3, 0);
         }
         for x in 0..picture.block_width.min(width - left) {
-            let samples = picture.pixel(row, x);
-            let grey = |value: u16| (u32::from(value) * 255 / u32::from(picture.most)) as u8;
-            let colour = match picture.colours {
-                Photometric::Palette => picture.palette[usize::from(samples[0])],
-                Photometric::Rgb => [samples[0], samples[1], samples[2]].map(grey),
-                Photometric::BlackIsZero => [grey(samples[0]); 3],
-                Photometric::WhiteIsZero => [grey(picture.most - samples[0]); 3],
-            };
+            let outside = || "some pixels have an index outside the palette".to_owned();
+            let colour = picture.colour(row, x).ok_or_else(outside)?;
             rgb[(y * width + left + x) * 3..][..3].copy_from_slice(&colour);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Codes of photographs listed in tables, and of patches with exactly one class each.
+//! Codes of photographs listed in tables, of slides, and of patches with exactly one class each.
 
 use super::Page;
 use super::stages::found;
@@ -13,6 +13,18 @@ pub(super) const PAGES: &[Page] = &[
         "manifest-columns",
         "Parameters of a `manifest` do not go together: `class` without `class-values`, or with labels of several classes.",
         "Name the columns with labels: `labels`, `masks`, `mask` with `mask-values`, or `class` with `class-values`.",
+    ),
+    found(
+        "slide",
+        "A slide cannot be read in regions: its file is not a TIFF, has a compression or layout that is not read, or lacks the level that \
+         `regions` asks for. Or a stage was given regions that needs whole files.",
+        "Choose one of the levels that the message lists, or convert the file: `vips tiffsave IN OUT.tif --tile --pyramid --bigtiff \
+         --compression jpeg --Q 90`.",
+    ),
+    found(
+        "regions",
+        "Parameters of `regions` do not go together: `level` and `mpp` both choose the level, and both need `size`.",
+        "Write e.g. `regions size=4096 level=1` or `regions size=4096 mpp=0.5`.",
     ),
     found(
         "mask-value",

@@ -10,8 +10,10 @@ use crate::base::figure::{counted, noun};
 use crate::data::annotations::{
     AnnotationFormat, AnnotationMistakes, ClassShape, DrawnShape, Placement, covers_a_centre, placement,
 };
+use crate::data::orientation::Orientation;
 use crate::data::pattern_matches::PatternMatch;
 use crate::data::picture_size::{self, PictureSize};
+use crate::data::slides;
 use crate::stage::{StageError, Warning};
 
 /// Photographs with shapes in pixels of their own.
@@ -40,12 +42,13 @@ pub(super) fn fit<'r>(
     attached: Vec<Attached<'r>>,
     root: &Path,
     format: AnnotationFormat,
+    are_slides: bool,
     mistakes: &mut AnnotationMistakes,
 ) -> Result<SizedPhotographs<'r>, StageError> {
     let found: Vec<ShapeFindings> = fits
         .par_iter()
         .zip(&attached)
-        .map(|(fit, own)| of_photograph(fit.file, own, root, format))
+        .map(|(fit, own)| of_photograph(fit.file, own, root, format, are_slides))
         .collect::<Result<_, _>>()?;
     let (mut small, mut beyond) = ((0, None), (0, None));
     let mut photographs = Vec::new();
@@ -98,11 +101,17 @@ fn of_photograph(
     own: &Attached<'_>,
     root: &Path,
     format: AnnotationFormat,
+    is_slide: bool,
 ) -> Result<ShapeFindings, StageError> {
     if own.sources.is_empty() {
         return Ok(ShapeFindings::default());
     }
-    let picture = picture_size::of_file(&root.join(file))?;
+    let path = root.join(file);
+    let picture = if is_slide {
+        PictureSize { shown: slides::slide_size(&path)?, orientation: Orientation::UPRIGHT }
+    } else {
+        picture_size::of_file(&path)?
+    };
     let size = picture.shown;
     let mut found = ShapeFindings { size, ..ShapeFindings::default() };
     for source in &own.sources {

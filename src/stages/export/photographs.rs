@@ -8,7 +8,7 @@ use super::{COCO, ExportSpec, LabelFormat, MANIFEST, cell, coco, labels};
 use crate::base::figure::counted;
 use crate::data::bitmap::Bitmap;
 use crate::data::csv;
-use crate::data::decode::Photograph;
+use crate::data::decode::{Photograph, PictureFormat};
 use crate::data::image_issues;
 use crate::data::item::{self, Annotation, OpenPhotograph};
 use crate::data::label_files::{LabelledPicture, feature_collection, lesions};
@@ -144,16 +144,20 @@ fn image(
 ) -> Result<(String, Option<Entry>), StageError> {
     let file = item.tree.under("photograph.").next();
     let (extension, entry) = file.ok_or_else(|| StageError::Bug("a photograph without a picture".to_owned()))?;
-    let is_upright = opened.decoded().is_some_and(|info| info.orientation.is_upright());
-    let is_common = matches!(extension, "jpg" | "jpeg" | "png" | "tif" | "tiff");
+    // A DICOM would take the header with names and dates along, and a region the whole slide.
+    let is_copied = opened.decoded().is_some_and(|info| {
+        info.orientation.is_upright() && info.format != PictureFormat::Dicom && !opened.is_region()
+    });
+    let is_copied = is_copied && matches!(extension, "jpg" | "jpeg" | "png" | "tif" | "tiff");
+    let extension = if is_copied { extension } else { "png" }.to_owned();
     if !spec.images {
-        return Ok((extension.to_owned(), None));
+        return Ok((extension, None));
     }
-    if is_upright && is_common {
-        return Ok((extension.to_owned(), Some(ctx.objects.put(&ctx.objects.read(entry)?)?)));
+    if is_copied {
+        return Ok((extension, Some(ctx.objects.put(&ctx.objects.read(entry)?)?)));
     }
     let (width, height) = (photograph.width as u32, photograph.height as u32);
-    Ok(("png".to_owned(), Some(ctx.objects.put(&png(&photograph.rgb, width, height, PixelFormat::Rgb))?)))
+    Ok((extension, Some(ctx.objects.put(&png(&photograph.rgb, width, height, PixelFormat::Rgb))?)))
 }
 
 /// A mask as PNG: lesion pixels are white.

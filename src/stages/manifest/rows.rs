@@ -7,6 +7,7 @@ use std::path::Path;
 use super::settings::{ManifestSpec, by_cell};
 use crate::data::name_normalisation::normalised;
 use crate::data::photographs::{LabelScheme, Official, PhotographFacts, WithoutMask};
+use crate::data::slides::is_slide;
 use crate::data::source_tree::{
     SourcePhotograph, clash, extension, is_photograph, is_picture, is_reserved, is_unnamed_dicom, stem,
 };
@@ -150,10 +151,14 @@ impl<'a> RowReader<'a> {
     }
 
     fn photograph(&mut self, file: String, mask_from: u8) -> SourcePhotograph {
-        if !is_photograph(&file) && !is_unnamed_dicom(self.root, &file) {
+        let is_slide = is_slide(&file);
+        let may_be = is_photograph(&file) || is_slide && self.spec.regions.is_some();
+        if !may_be && !is_unnamed_dicom(self.root, &file) {
             let column = self.spec.path;
             let hint = if extension(&file).is_empty() {
                 "; if it is a name, write e.g. `photographs \"images/*.png\"`"
+            } else if is_slide {
+                "; slides are read in regions: add `regions size=4096`"
             } else {
                 ""
             };
@@ -174,6 +179,7 @@ impl<'a> RowReader<'a> {
             name,
             masks,
             drawn: BTreeMap::new(),
+            region: None,
             facts: PhotographFacts {
                 patient,
                 official: self.official(),

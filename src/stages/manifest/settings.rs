@@ -6,6 +6,7 @@ use crate::data::class_names;
 use crate::data::mask::MaskValue;
 use crate::data::name_normalisation::normalised;
 use crate::data::photographs::{LabelScheme, Official, WithoutMask};
+use crate::data::slides::RegionSettings;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
 
@@ -35,6 +36,8 @@ pub(super) struct ManifestSpec<'a> {
     pub(super) labels: LabelScheme,
     /// Meaning of an empty cell of a mask column; [`None`] if it is an error.
     pub(super) absent_mask: Option<WithoutMask>,
+    /// How slides are divided into regions.
+    pub(super) regions: Option<RegionSettings>,
 }
 
 /// What a class is read from.
@@ -105,6 +108,7 @@ impl<'a> ManifestSpec<'a> {
                 "unknown" => Some(WithoutMask::Unknown),
                 _ => None,
             },
+            regions: RegionSettings::of(params)?,
         })
     }
 

@@ -11,13 +11,25 @@ const SIDE: usize = 96;
 /// Photographs of each tree.
 const PHOTOGRAPHS: usize = 12;
 
-fn photograph(number: usize) -> Vec<u8> {
+fn rgb(number: usize) -> Vec<u8> {
     let pixel = |at: usize| {
         let (x, y) = (at % SIDE, at / SIDE);
         [90 + (x * (number + 3) + y) % 80, 50 + (x + y * (number + 5)) % 60, 30 + (x * y + number) % 50]
     };
-    let rgb: Vec<u8> = (0..SIDE * SIDE).flat_map(pixel).map(|value| value as u8).collect();
-    png(&rgb, SIDE as u32, SIDE as u32, PixelFormat::Rgb)
+    (0..SIDE * SIDE).flat_map(pixel).map(|value| value as u8).collect()
+}
+
+fn photograph(number: usize) -> Vec<u8> {
+    png(&rgb(number), SIDE as u32, SIDE as u32, PixelFormat::Rgb)
+}
+
+/// A slide whose level 1 is a photograph.
+fn slide(number: usize) -> Vec<u8> {
+    let (small, side) = (rgb(number), 2 * SIDE);
+    let pixel = |at: usize| &small[(at / side / 2 * SIDE + at % side / 2) * 3..][..3];
+    let full = (0..side * side).flat_map(pixel).copied().collect();
+    let level = Page::new((SIDE, SIDE), 8, 3, 2, small.clone()).with(254, 4, &[1.0]);
+    tiff(LITTLE, &[Page::new((side, side), 8, 3, 2, full), level])
 }
 
 /// Lesions in two of the nine patches, others for each class.
@@ -116,4 +128,20 @@ fn every_pipeline_of_the_page_on_data_sets_runs() {
         let scores = space.files("results").into_iter().find(|file| file.ends_with("scores/scores.json"));
         assert!(scores.is_some(), "{stage}: {:?}", space.files("results"));
     }
+}
+
+#[test]
+fn the_pipeline_of_the_page_on_slides_runs() {
+    let page = include_str!("../../../docs/data.md");
+    let text = page.split("```kdl\n").skip(1).find(|text| text.contains("    folder slides {")).unwrap();
+    let space = Space::with(text.split("```").next().unwrap());
+    for number in 0..PHOTOGRAPHS {
+        space.write(&format!("data/slides/images/{number}.tif"), slide(number));
+        space.write(&format!("data/slides/masks/{number}.tif"), tiff_mask(number, 0));
+    }
+    let sets = "--set patches.size=32 --set patches.label.min-share=0.01 --set classifier.epochs=1";
+    let ran = space.macula(&format!("run pipeline.kdl {sets} --set slides.regions.size=32")).code(0);
+    ran.says(&["108 regions of 12 slides", "by patient (12 patients)"]).says_not(&["unmatched-mask", "unused-file"]);
+    let found = space.files("results");
+    assert!(found.iter().any(|file| file.ends_with("scores/scores.json")), "{found:?}");
 }

@@ -62,7 +62,7 @@ fn nothing_of_a_header_is_stored_shown_or_pushed() {
     let page = include_str!("../../../docs/data.md");
     let mut pipelines = page.split("```kdl\n").skip(1).filter_map(|rest| rest.split("```").next());
     let text = pipelines.find(|text| text.contains("pipeline on-dicom")).expect("the pipeline of the page");
-    let report = "\n    report page { of scans patches sets.train classifier scores; names #true }\n}\n";
+    let report = "\n    report page { of scans patches sets.train classifier scores; names #true }\n    export tools { from scans; format coco }\n}\n";
     let text = text.replace("size 128", "size 32").replace("epochs 5", "epochs 1");
     let text =
         text.trim_end().strip_suffix("}").map(|text| format!("{}{report}", text.trim_end())).expect("a pipeline");

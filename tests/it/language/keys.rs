@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 49] = [
+const STAGES: [&str; 51] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -69,6 +69,8 @@ const STAGES: [&str; 49] = [
     "annotations @drawn { root \"data/drawn\"; format coco file=\"a.json\"; classes MA \"ma\" HE \"he\" }",
     "report @sheet { of @drawn }",
     "manifest @listed { table \"list.csv\"; labels MA \"ma\" HE \"he\" EX \"ex\" SE \"se\" }",
+    "filter-white @tissue { from @folds.test }",
+    "export @glass { from @tissue.dropped }",
 ];
 
 fn written<'a>(stages: impl IntoIterator<Item = &'a str>, name: impl Fn(&str) -> String) -> String {
