@@ -57,7 +57,4 @@ def size(count: int) -> str:
 
 def framed(page: str, height: int) -> str:
     """A page in a frame that cannot touch the notebook around it."""
-    return (
-        f'<iframe srcdoc="{escape(page)}" sandbox="allow-popups" '
-        f'style="width:100%;height:{height:d}px;border:1px solid #ccc"></iframe>'
-    )
+    return f'<iframe srcdoc="{escape(page)}" sandbox="allow-popups" style="width:100%;height:{height:d}px;border:1px solid #ccc"></iframe>'

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ._errors import NotKeptError, UnknownNameError, listed
 from ._files import Tensors, read_json, read_parquet
 from ._network import network_text
-from ._output import Output, floats
+from ._output import Identity, Output, floats
 from ._tables import Table, Tabular
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Weights(_Trained):
     _json: ClassVar[str] = "pretrained.json"
 
 
-class Thresholds(Output, Tabular, Mapping[str, float]):
+class Thresholds(Identity, Output, Tabular, Mapping[str, float]):
     """Tuned thresholds: a mapping from classes to thresholds, such as `cuts["MA"]`."""
 
     type: ClassVar[str] = "thresholds"
@@ -156,8 +156,6 @@ class Thresholds(Output, Tabular, Mapping[str, float]):
     def __len__(self) -> int:
         return len(self.classes)
 
-    __hash__ = object.__hash__
-
     @property
     def curves(self) -> Table:
         """The criterion at each threshold that was tried."""
@@ -178,7 +176,7 @@ class Thresholds(Output, Tabular, Mapping[str, float]):
         return ["class", "threshold", "criterion", "at 0.5", "positives"], rows
 
 
-class Embeddings(Output, Mapping[str, "npt.NDArray[np.float32]"]):
+class Embeddings(Identity, Output, Mapping[str, "npt.NDArray[np.float32]"]):
     """Embeddings of photographs, of `encode` or `combine`: a mapping from names of photographs to arrays.
 
     An array is float32, rows x columns x channels; 1 x 1 x channels for one vector per photograph.
@@ -208,8 +206,6 @@ class Embeddings(Output, Mapping[str, "npt.NDArray[np.float32]"]):
 
     def __len__(self) -> int:
         return len(self.photographs)
-
-    __hash__ = object.__hash__
 
     def array(self) -> npt.NDArray[np.float32]:
         """All embeddings, float32, N x rows x columns x channels, in the order of `photographs`."""

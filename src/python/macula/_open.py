@@ -13,7 +13,7 @@ from ._html import shortened
 from ._html import size as bytes_text
 from ._html import table as html_table
 from ._model import Embeddings, Model, Thresholds, Weights
-from ._output import Files, Output, headline
+from ._output import Files, Identity, Output, headline
 from ._patches import Patches, Views
 from ._photographs import HeatMaps, Lesions, Photographs
 from ._predictions import Predictions
@@ -54,7 +54,7 @@ def type_of(folder: Path) -> type[Output]:
     return next((kind for file, kind in _TYPES if (folder / file).is_file()), Files)
 
 
-class Outputs(Mapping[str, Any]):
+class Outputs(Identity, Mapping[str, Any]):
     """The outputs of a stage that has several, such as `train`, `valid` and `test` of `split`.
 
     A mapping from their names; also as attributes: `run.folds.train`.
@@ -87,9 +87,8 @@ class Outputs(Mapping[str, Any]):
         for port in self._ports:
             if port.replace("-", "_") == name:
                 return self[port]
-        raise UnknownNameError(
-            f"`{self.name}` has several outputs, {listed(list(self._ports))}, and no `{name}`: choose one, such as `{self.name}.{self._ports[0]}`"
-        )
+        names = [f"{self.name}.{port}" for port in self._ports]
+        raise UnknownNameError(f"`{self.name}` has several outputs, and no `{name}`: choose one of {listed(names)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(port.replace("-", "_") for port in self._ports)]

@@ -155,7 +155,7 @@ class Patches(Output, Tabular, Sequence[Patch]):
     def _read(self, columns: Sequence[str]) -> pa.Table:
         wanted = list(columns)
         table = pa.concat_tables(read_parquet(path, wanted).select(wanted) for path in self._parts.values())
-        return table if self._chosen is None else table.take(pa.array(self._chosen))
+        return table if self._chosen is None else table.take(pa.array(self._chosen, pa.int64()))
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ class Patches(Output, Tabular, Sequence[Patch]):
             path = self.path / "shards" / f"{photograph}.safetensors"
             found = Tensors(path)
             side, classes = self.patch_size + 2 * self.margin, len(self.classes)
-            wanted = {"pixels": (side, side, 3)}
+            wanted: dict[str, tuple[int, ...]] = {"pixels": (side, side, 3)}
             if self.has_masks:
                 wanted["masks"] = (classes, (side * side + 7) // 8)
             for name, shape in wanted.items():
@@ -242,9 +242,7 @@ class Patches(Output, Tabular, Sequence[Patch]):
         photograph, row = self._names[number], int(self._index[number])
         values = self._shard(photograph)[tensor]
         if row >= len(values):
-            raise FormatError(
-                f"{self.path}: patch {number} is row {row} of the shard of `{photograph}`, which has {len(values)}; {REPAIR}"
-            )
+            raise FormatError(f"{self.path}: patch {number} is row {row} of the shard of `{photograph}`, which has {len(values)}; {REPAIR}")
         found: npt.NDArray[np.uint8] = values[row]
         return found
 
@@ -272,9 +270,7 @@ class Patches(Output, Tabular, Sequence[Patch]):
     def pixels(self, rows: int | np.integer[Any], *, margin: bool = False) -> npt.NDArray[np.uint8]: ...
     @overload
     def pixels(self, rows: Rows = ..., *, margin: bool = False) -> npt.NDArray[np.uint8]: ...
-    def pixels(
-        self, rows: int | np.integer[Any] | Rows = slice(None), *, margin: bool = False
-    ) -> npt.NDArray[np.uint8]:
+    def pixels(self, rows: int | np.integer[Any] | Rows = slice(None), *, margin: bool = False) -> npt.NDArray[np.uint8]:
         """Pixels of one patch or of several.
 
         Parameters
@@ -356,8 +352,6 @@ class Patches(Output, Tabular, Sequence[Patch]):
 
     def __iter__(self) -> Iterator[Patch]:
         return (self[number] for number in range(len(self)))
-
-    __hash__ = object.__hash__
 
     def select(self, rows: Rows) -> Patches:
         """A set of some of the patches; shares their files.

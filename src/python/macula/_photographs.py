@@ -14,7 +14,7 @@ import pyarrow as pa
 from ._errors import NotKeptError, UnknownNameError, listed
 from ._files import Tensors, missing, read_bytes, read_json, read_parquet
 from ._optional import imported
-from ._output import Output, place
+from ._output import Identity, Output, place
 from ._tables import Table, Tabular
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ class Photographs(Output, Tabular, Sequence[str]):
     def __len__(self) -> int:
         return len(self.photographs)
 
-    __hash__ = object.__hash__
-
     def _folder(self, photograph: str) -> Path:
         place(self.photographs, photograph, "photograph")
         return self.path / photograph
@@ -61,9 +59,7 @@ class Photographs(Output, Tabular, Sequence[str]):
         """File of a photograph: a link to the original file if macula did not make it."""
         found = sorted(self._folder(name).glob("photograph.*"))
         if not found:
-            raise NotKeptError(
-                f"{self._folder(name)}: the photograph is not linked here; `macula get FILE {self.name} FOLDER` copies it"
-            )
+            raise NotKeptError(f"{self._folder(name)}: the photograph is not linked here; `macula get FILE {self.name} FOLDER` copies it")
         return found[0]
 
     def mask(self, photograph: str, name: str) -> Path | None:
@@ -91,8 +87,8 @@ class Photographs(Output, Tabular, Sequence[str]):
             row.update({key: facts.get(key) for key in ("patient", "official", "scale")})
             row.update({f"mask.{label}": self.mask(name, label) is not None for label in self.classes})
             rows.append(row)
-        text = [pa.field(name, pa.string()) for name in ("photograph", "patient", "official")]
-        masks = [pa.field(f"mask.{label}", pa.bool_()) for label in self.classes]
+        text: list[pa.Field[Any]] = [pa.field(name, pa.string()) for name in ("photograph", "patient", "official")]
+        masks: list[pa.Field[Any]] = [pa.field(f"mask.{label}", pa.bool_()) for label in self.classes]
         return pa.Table.from_pylist(rows, schema=pa.schema([*text, pa.field("scale", pa.uint32()), *masks]))
 
     def _facts(self) -> str:
@@ -224,7 +220,7 @@ class HeatMap(Output):
     _repr_html_ = None  # type: ignore[assignment]
 
 
-class HeatMaps(Output, Tabular, Mapping[str, HeatMap]):
+class HeatMaps(Identity, Output, Tabular, Mapping[str, HeatMap]):
     """Heat maps by photograph. The table has metrics over cells: one row per photograph and class, and one per class for all."""
 
     type: ClassVar[str] = "maps"
@@ -254,8 +250,6 @@ class HeatMaps(Output, Tabular, Mapping[str, HeatMap]):
 
     def __len__(self) -> int:
         return len(self.photographs)
-
-    __hash__ = object.__hash__
 
     def arrow(self) -> pa.Table:
         """The table in Arrow; `photograph` is null in the rows of all photographs."""

@@ -99,9 +99,10 @@ class Predictions(Output, Tabular):
         absent = sum(number < 0 for number in numbers)
         if absent:
             key = scored[numbers.index(-1)]
+            where = f"x {key[1]}, y {key[2]} of `{key[0]}`"
             raise WrongTypeError(
-                f"{absent:,} of {len(scored):,} predictions are not for patches of `{patches.name}`, the first at x {key[1]}, y {key[2]} of "
-                f"`{key[0]}`; join the patches that were scored (`data` of the stage)"
+                f"{absent:,} of {len(scored):,} predictions are not for patches of `{patches.name}`, the first at {where}; "
+                "join the patches that were scored (`data` of the stage)"
             )
         keys = ("photograph", "patient", "x", "y")
         kept = [name for name in patches.columns if name not in keys and name != "histogram"]

@@ -12,7 +12,7 @@ from ._html import shortened
 from ._html import size as bytes_text
 from ._html import table as html_table
 from ._open import Outputs, open_stage, ports_of
-from ._output import headline
+from ._output import Identity, headline
 from ._record import RunRecord, last_run
 
 Kind = TypeVar("Kind")
@@ -26,7 +26,7 @@ def _identifier(name: str) -> str:
     return name.replace("-", "_")
 
 
-class _Stages(Mapping[str, Any]):
+class _Stages(Identity, Mapping[str, Any]):
     """Stages below a prefix, as a mapping and as attributes."""
 
     def __init__(self, path: Path, prefix: str) -> None:
@@ -53,8 +53,6 @@ class _Stages(Mapping[str, Any]):
         except UnknownNameError:
             return False
         return True
-
-    __hash__ = object.__hash__
 
     def _full(self, name: str) -> str:
         return f"{self._prefix}.{name}" if self._prefix else name
@@ -192,6 +190,7 @@ class Run(_Stages):
     def __init__(self, path: Path) -> None:
         super().__init__(path, "")
         self.name = path.resolve().name
+        self._names: tuple[str, ...] | None = None
 
     @property
     def project(self) -> Path:
@@ -208,12 +207,14 @@ class Run(_Stages):
         """The last finished run, from the project's store; `None` if there is no store here."""
         return last_run(self.project, self.name)
 
-    @cached_property
+    @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages that have results, in the order of the pipeline if its last run is known."""
-        names = {path.name for path in self.path.iterdir() if (path / ".macula").is_file()}
-        order = [name for name in (self.record.stages if self.record else {}) if name in names]
-        return (*order, *sorted(names.difference(order)))
+        if self._names is None:
+            names = {path.name for path in self.path.iterdir() if (path / ".macula").is_file()}
+            order = [name for name in (self.record.stages if self.record else {}) if name in names]
+            self._names = (*order, *sorted(names.difference(order)))
+        return self._names
 
     def _unknown(self, name: str) -> str:
         found = self.record.stages.get(name) if self.record else None
@@ -326,7 +327,9 @@ def results(path: str | Path = ".", name: str | None = None) -> Run:
     if not given.exists():
         near = [path.name for path in _runs(given.parent)]
         there = f"; `{given.parent}` has {listed(near)}" if near else ""
-        raise NotFoundError(f"{given}: no such file or folder{there}. `macula run FILE` writes results to `results/PIPELINE` of its project")
+        raise NotFoundError(
+            f"{given}: no such file or folder{there}. `macula run FILE` writes results to `results/PIPELINE` of its project"
+        )
     if _is_stage(given):
         whole, stage = given.resolve().parent, given.resolve().name
         raise NotFoundError(

@@ -20,17 +20,16 @@ Interval: TypeAlias = "tuple[float, float] | None"
 
 _FIELDS = ("classes", "data", "ranking", "mean_average_precision", "mean_auroc", "baselines", "at_half")
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("metric", pa.string()),
-        pa.field("class", pa.string()),
-        pa.field("threshold", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("baseline", pa.float64()),
-    ]
-)
+_COLUMNS: list[pa.Field[Any]] = [
+    pa.field("metric", pa.string()),
+    pa.field("class", pa.string()),
+    pa.field("threshold", pa.string()),
+    pa.field("value", pa.float64()),
+    pa.field("low", pa.float64()),
+    pa.field("high", pa.float64()),
+    pa.field("baseline", pa.float64()),
+]
+_SCHEMA = pa.schema(_COLUMNS)
 
 
 class Scores(Output, Tabular):
@@ -129,9 +128,7 @@ class Scores(Output, Tabular):
             if row[:3] == (metric, name, threshold):
                 low, high = row[4:6]
                 return None if low is None or high is None else (low, high)
-        raise NotKeptError(
-            f"{self.path}: there is no `{metric}` of `{name}`" + (f" at threshold `{threshold}`" if threshold else "")
-        )
+        raise NotKeptError(f"{self.path}: there is no `{metric}` of `{name}`" + (f" at threshold `{threshold}`" if threshold else ""))
 
     def arrow(self) -> pa.Table:
         """The table in Arrow."""

@@ -24,20 +24,20 @@ def to_pandas(table: pa.Table) -> pandas.DataFrame:
     Columns of truth values are `boolean`, and columns of integers with missing values `UInt32`, `Int64` and so on, so that no label
     becomes a float. Other columns have the types of numpy.
     """
-    pandas = imported("pandas", "a pandas table")
+    pd = imported("pandas", "a pandas table")
     nullable = {
-        pa.bool_(): pandas.BooleanDtype(),
-        pa.uint32(): pandas.UInt32Dtype(),
-        pa.uint64(): pandas.UInt64Dtype(),
-        pa.int32(): pandas.Int32Dtype(),
-        pa.int64(): pandas.Int64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
     }
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         wanted = pa.types.is_boolean(column.type) or column.null_count > 0
         columns[name] = column.to_pandas(types_mapper=nullable.get if wanted else None)
-    index = pandas.RangeIndex(table.num_rows)
-    frame: pandas.DataFrame = pandas.DataFrame(columns, index=index, columns=list(columns))
+    index = pd.RangeIndex(table.num_rows)
+    frame: pandas.DataFrame = pd.DataFrame(columns, index=index, columns=list(columns))
     return frame
 
 
@@ -57,8 +57,8 @@ class Tabular(ABC):
 
     def polars(self) -> polars.DataFrame:
         """The table in polars; a missing value is null."""
-        polars = imported("polars", "`polars()`")
-        frame: polars.DataFrame = polars.from_arrow(self.arrow())
+        pl = imported("polars", "`polars()`")
+        frame: polars.DataFrame = pl.from_arrow(self.arrow())
         return frame
 
     def column(self, name: str) -> npt.NDArray[Any]:
