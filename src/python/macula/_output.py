@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -97,17 +98,21 @@ class Output:
 class Files(Identity, Output, Mapping[str, Path]):
     """Files without a type of their own: outputs of `exec` and `export`, for example. A mapping from names to paths."""
 
+    @cached_property
+    def _found(self) -> dict[str, Path]:
+        return self.files()
+
     def __getitem__(self, name: str) -> Path:
-        found = self.files()
+        found = self._found
         if name not in found:
             raise UnknownNameError(f"{self.path}: unknown file `{name}`; there are {listed(list(found))}")
         return found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.files())
+        return iter(self._found)
 
     def __len__(self) -> int:
-        return len(self.files())
+        return len(self._found)
 
     def _facts(self) -> str:
         return self.headline or f"{len(self):,} files"
