@@ -120,7 +120,7 @@ def test_thresholds(everything: macula.Run):
     cuts = everything.cuts
     assert list(cuts) == ["MA", "HE", "EX", "SE"] and len(cuts.table()) == 4
     assert cuts["MA"] == everything.scores.data["at_tuned"]["figures"]["thresholds"][0]
-    assert cuts.values_array().tolist() == list(cuts.values()) and cuts.criterion == {"maximize": "f1"}
+    assert cuts.array().tolist() == list(cuts.values()) and cuts.criterion == {"maximize": "f1"}
     with pytest.raises(KeyError, match="unknown class `XX`; there are `MA`"):
         _ = cuts["XX"]
 

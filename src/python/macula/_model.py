@@ -140,7 +140,7 @@ class Thresholds(Identity, Output, Tabular, Mapping[str, float]):
         """What the thresholds maximize."""
         return dict(self.info["criterion"])
 
-    def values_array(self) -> npt.NDArray[np.float64]:
+    def array(self) -> npt.NDArray[np.float64]:
         """Thresholds in the order of `classes`, float64, C."""
         return floats([one["threshold"] for one in self.info["classes"]])
 

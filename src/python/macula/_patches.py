@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,11 @@ import pyarrow as pa
 from ._errors import REPAIR, FormatError, NotKeptError, UnknownNameError, listed
 from ._files import Tensors, footer, read_json, read_parquet
 from ._output import Output
-from ._tables import Tabular
+from ._tables import Tabular, to_pandas, to_polars
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 Rows: TypeAlias = "slice | Sequence[int] | Sequence[bool] | npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]"
 """Several patches: a slice, a list of numbers, or a mask of N truth values."""
@@ -56,6 +61,25 @@ class Patch:
     copies: int
     labels: dict[str, bool | None]
     pixels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Core:
+    """What most uses need of the table, read in one pass."""
+
+    # Number of the photograph of each patch, N.
+    photograph: npt.NDArray[np.int64]
+    # Patient of each photograph.
+    patients: list[str | None]
+    # x, y, row in the shard, copies: N x 4.
+    places: npt.NDArray[np.int64]
+    # N x C.
+    labels: npt.NDArray[np.float32]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> _Core:
+        found = _Core(self.photograph[rows], self.patients, self.places[rows], self.labels[rows])
+        found.labels.flags.writeable = False
+        return found
 
 
 class Patches(Output, Tabular, Sequence[Patch]):
@@ -134,13 +158,14 @@ class Patches(Output, Tabular, Sequence[Patch]):
         return footer(self._parts[photograph])
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._core.photograph)
 
     def _facts(self) -> str:
         copies = int(self.copies.sum())
         drawn = f", {copies:,} with copies" if copies != len(self) else ""
         size = f"{self.patch_size} px" + (f" + margin {self.margin}" if self.margin else "")
-        return f"{len(self):,} patches{drawn} of {len(set(self._names)):,} photographs, {size}, classes {' '.join(self.classes)}"
+        photographs = len(np.unique(self._core.photograph))
+        return f"{len(self):,} patches{drawn} of {photographs:,} photographs, {size}, classes {' '.join(self.classes)}"
 
     def _rows(self) -> tuple[list[str], list[tuple[object, ...]]]:
         labels = self.labels()
@@ -184,38 +209,46 @@ class Patches(Output, Tabular, Sequence[Patch]):
                 table = table.set_column(at, name, table.column(name).cast(pa.bool_()))
         return table.combine_chunks()
 
-    @cached_property
-    def _index(self) -> npt.NDArray[np.int64]:
-        """Row of each patch in the shard of its photograph, N."""
-        return self._places["index"]
+    def table(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """The table in pandas; `columns` as in `arrow`. Labels are `boolean`, with `pandas.NA` if unknown."""
+        return to_pandas(self.arrow(columns))
+
+    def polars(self, columns: Sequence[str] | None = None) -> polars.DataFrame:
+        """The table in polars; `columns` as in `arrow`. Unknown labels are null."""
+        return to_polars(self.arrow(columns))
 
     @cached_property
-    def _places(self) -> dict[str, npt.NDArray[np.int64]]:
-        table = self._read(["x", "y", "index", "copies"])
-        return {name: table.column(name).to_numpy().astype(np.int64) for name in table.column_names}
+    def _core(self) -> _Core:
+        counts, patients = [], []
+        places, labels = [], []
+        for path in self._parts.values():
+            table = read_parquet(path, ["patient", "x", "y", "index", "copies", *self.classes])
+            patient = table.column("patient")
+            counts.append(table.num_rows)
+            patients.append(patient[0].as_py() if table.num_rows else None)
+            places.append(np.stack([table.column(name).to_numpy().astype(np.int64) for name in ("x", "y", "index", "copies")], axis=1))
+            found = np.empty((table.num_rows, len(self.classes)), dtype=np.float32)
+            for k, name in enumerate(self.classes):
+                values = table.column(name).to_numpy().astype(np.float32)
+                found[:, k] = np.where(np.isnan(values), np.nan, values > 0)
+            labels.append(found)
+        photograph = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        core = _Core(photograph, patients, np.concatenate(places), np.concatenate(labels))
+        core.labels.flags.writeable = False
+        return core if self._chosen is None else core.take(self._chosen)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return [str(name) for name in self._read(["photograph"]).column("photograph").to_pylist()]
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self._parts)
 
     @property
     def copies(self) -> npt.NDArray[np.int64]:
         """Number of copies of each patch, N; 1 unless the set was resampled."""
-        return self._places["copies"]
-
-    @cached_property
-    def _labels(self) -> npt.NDArray[np.float32]:
-        table = self._read(self.classes)
-        labels = np.full((table.num_rows, len(self.classes)), np.nan, dtype=np.float32)
-        for k, column in enumerate(table.columns):
-            values = column.to_numpy().astype(np.float32)
-            labels[:, k] = np.where(np.isnan(values), np.nan, values > 0)
-        labels.flags.writeable = False
-        return labels
+        return self._core.places[:, 3]
 
     def labels(self) -> npt.NDArray[np.float32]:
         """Labels of all patches, N x C, read-only: 1 (present), 0 (absent), NaN (unknown)."""
-        return self._labels
+        return self._core.labels
 
     # Its pixels
 
@@ -232,14 +265,16 @@ class Patches(Output, Tabular, Sequence[Patch]):
                 if name not in found or found.shape(name)[1:] != shape or found[name].dtype != np.uint8:
                     raise FormatError(f"{path}: `{name}` does not match `set.json`, which needs N x {shape}; {REPAIR}")
             self._shards[photograph] = found
-            while len(self._shards) > _MAPPED:
+            if len(self._shards) > _MAPPED:
                 self._shards.popitem(last=False)
-        else:
-            self._shards.move_to_end(photograph)
+        elif len(self._shards) == _MAPPED:
+            # Another thread may have just dropped it.
+            with suppress(KeyError):
+                self._shards.move_to_end(photograph)
         return found
 
     def _of(self, number: int, tensor: str) -> npt.NDArray[np.uint8]:
-        photograph, row = self._names[number], int(self._index[number])
+        photograph, row = self._names[self._core.photograph[number]], int(self._core.places[number, 2])
         values = self._shard(photograph)[tensor]
         if row >= len(values):
             raise FormatError(f"{self.path}: patch {number} is row {row} of the shard of `{photograph}`, which has {len(values)}; {REPAIR}")
@@ -332,10 +367,6 @@ class Patches(Output, Tabular, Sequence[Patch]):
             found[at] = self.masks(int(number), margin=margin)
         return found
 
-    @cached_property
-    def _patients(self) -> list[str | None]:
-        return [None if name is None else str(name) for name in self._read(["patient"]).column("patient").to_pylist()]
-
     @overload
     def __getitem__(self, number: int) -> Patch: ...
     @overload
@@ -346,9 +377,11 @@ class Patches(Output, Tabular, Sequence[Patch]):
         at = self._number(number)
         if at is None:
             raise TypeError("a patch is chosen by its number; `select` takes several")
-        labels = {name: None if value != value else bool(value) for name, value in zip(self.classes, self._labels[at], strict=True)}
-        x, y, copies = (int(self._places[name][at]) for name in ("x", "y", "copies"))
-        return Patch(at, self._names[at], self._patients[at], x, y, copies, labels, self.pixels(at))
+        labels = {name: None if value != value else bool(value) for name, value in zip(self.classes, self._core.labels[at], strict=True)}
+        x, y, _, copies = (int(value) for value in self._core.places[at])
+        photograph = int(self._core.photograph[at])
+        name, patient = self._names[photograph], self._core.patients[photograph]
+        return Patch(at, name, patient, x, y, copies, labels, self.pixels(at))
 
     def __iter__(self) -> Iterator[Patch]:
         return (self[number] for number in range(len(self)))
@@ -363,7 +396,10 @@ class Patches(Output, Tabular, Sequence[Patch]):
         """
         numbers = self._numbers(rows)
         chosen = numbers if self._chosen is None else self._chosen[numbers]
-        return type(self)(self.path, self.name, self.headline, chosen)
+        some = type(self)(self.path, self.name, self.headline, chosen)
+        # Not read again.
+        some._core = self._core.take(numbers)
+        return some
 
     # What the patches know about their photographs
 

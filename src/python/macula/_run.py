@@ -284,10 +284,12 @@ def _is_run(folder: Path) -> bool:
 def _project(file: Path) -> Path:
     """The project folder of a pipeline file, as macula finds it."""
     above = list(file.resolve().parents)
-    for mark in ("project.kdl", ".macula"):
-        for folder in above:
-            if (folder / mark).exists():
-                return folder
+    for folder in above:
+        if (folder / "project.kdl").is_file():
+            return folder
+    for folder in above:
+        if (folder / ".macula").is_dir():
+            return folder
     return above[0]
 
 

@@ -41,6 +41,13 @@ def to_pandas(table: pa.Table) -> pandas.DataFrame:
     return frame
 
 
+def to_polars(table: pa.Table) -> polars.DataFrame:
+    """The table in polars."""
+    pl = imported("polars", "`polars()`")
+    frame: polars.DataFrame = pl.from_arrow(table)
+    return frame
+
+
 class Tabular(ABC):
     """Something that is a table: in pandas, polars, Arrow, or a column at a time in numpy."""
 
@@ -57,9 +64,7 @@ class Tabular(ABC):
 
     def polars(self) -> polars.DataFrame:
         """The table in polars; a missing value is null."""
-        pl = imported("polars", "`polars()`")
-        frame: polars.DataFrame = pl.from_arrow(self.arrow())
-        return frame
+        return to_polars(self.arrow())
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """A column in numpy, of N values; missing numbers are NaN, and other missing values `None`."""
