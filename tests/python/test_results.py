@@ -5,6 +5,7 @@ import shutil
 
 import macula
 import pytest
+from conftest import run
 
 
 def test_a_project_a_file_and_a_folder_name_the_same_results(project: pathlib.Path, everything: macula.Run):
@@ -112,14 +113,32 @@ def test_a_stage_that_failed_says_why(failing: macula.Run):
     assert "failed: error[missing-folder]" in failing._repr_html_()
 
 
+def test_a_result_of_an_earlier_run_is_marked(project: pathlib.Path, labels: macula.Run):
+    text = """
+pipeline later seed=1 {
+    folder clinic {
+        root "data"
+        photographs "photographs/*.png"
+        masks MA "ma/*.png"
+    }
+    extract patches { from clinic; size 64 }
+}
+"""
+    (project / "later.kdl").write_text(text)
+    run(project, "run", "later.kdl")
+    (project / "later.kdl").write_text(text.replace('"data"', '"gone"'))
+    run(project, "run", "later.kdl", code=1)
+    later = macula.results(project / "later.kdl")
+    assert len(later.patches) > 0
+    assert "(of an earlier run: not-run)" in later._repr_html_() and "failed: clinic" in repr(later)
+
+
 def test_a_source_without_links_says_how_to_copy_it(labels: macula.Run):
     with pytest.raises(KeyError, match=r"macula get labels\.kdl clinic FOLDER"):
         _ = labels["clinic"]
 
 
 def test_copies_without_markers_are_read(project: pathlib.Path, tmp_path: pathlib.Path, everything: macula.Run):
-    from conftest import run
-
     for name in ("visible", "scores"):
         run(project, "get", "everything.kdl", name, str(tmp_path / name), "--pipeline", "everything")
     assert macula.load(tmp_path / "visible")["kept"].labels().shape == everything["visible.kept"].labels().shape
@@ -148,7 +167,7 @@ def test_tables_in_jupyter_escape_names(labels: macula.Run, everything: macula.R
     table = everything._repr_html_()
     for name in everything.stages:
         assert f">{name}</td>" in table
-    assert "mean AP" in table and "MiB" in table and "kept: patches" in table
+    assert "mean AP" in table and "MiB" in table and "patches (dropped, kept)" in table
     for name in everything:
         found = everything[name]
         assert len(repr(found)) < 300
@@ -162,8 +181,8 @@ def test_nothing_is_written(project: pathlib.Path, everything: macula.Run):
         return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
 
     before = state()
-    run = macula.results(project, name="everything")
-    run._repr_html_()
-    run.visible.kept.pixels(slice(0, 40))
-    run.scores.table()
+    found = macula.results(project, name="everything")
+    found._repr_html_()
+    found.visible.kept.pixels(slice(0, 40))
+    found.scores.table()
     assert state() == before

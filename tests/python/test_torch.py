@@ -144,6 +144,12 @@ def test_calibrated_scores(everything: macula.Run):
     assert np.abs(network(everything.honest).scores(patches.pixels()) - theirs.scores()).max() < 1e-5
 
 
+def test_scores_of_one_class_per_patch(project: pathlib.Path, labels: macula.Run):
+    grades = macula.results(project, name="grades")
+    ours, theirs = network(grades.classifier).scores(grades.folds.test.pixels()), grades.scores.predictions.scores()
+    assert np.abs(ours - theirs).max() < 1e-5 and np.allclose(ours.sum(1), 1)
+
+
 def test_an_encoder_gives_its_features(everything: macula.Run):
     encoder = network(everything.encoder)
     features = encoder(encoder.prepare(everything.folds.test.pixels([0, 1])))

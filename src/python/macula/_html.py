@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-_LEFT = 'style="text-align:left"'
+# Jupyter aligns to the right otherwise, and titles to the centre.
+_LEFT, _RIGHT = ('style="text-align:left"', 'style="text-align:right;white-space:nowrap"')
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """A table; a cell that is a `str` is aligned to the left.
+    """A table; text is aligned to the left, numbers to the right.
 
     Parameters
     ----------
@@ -20,10 +21,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     caption
         Text above the table.
     """
-    titles = "".join(f"<th {_LEFT}>{escape(title)}</th>" for title in head)
+    every = list(rows)
+    words = [any(isinstance(row[at], str) for row in every) for at in range(len(head))]
+    titles = "".join(f"<th {_LEFT if left else _RIGHT}>{escape(title)}</th>" for title, left in zip(head, words, strict=True))
     body = []
-    for row in rows:
-        cells = (f"<td {_LEFT if isinstance(cell, str) else ''}>{escape(text(cell))}</td>" for cell in row)
+    for row in every:
+        cells = (f"<td {_LEFT if left else _RIGHT}>{escape(text(cell))}</td>" for cell, left in zip(row, words, strict=True))
         body.append(f"<tr>{''.join(cells)}</tr>")
     above = f"<p>{escape(caption)}</p>" if caption else ""
     return f"<div>{above}<table><thead><tr>{titles}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"

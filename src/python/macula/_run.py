@@ -250,7 +250,11 @@ class Run(_Stages):
         for name in self.stages:
             folder = self.path / name
             found = self[name]
-            kind = ", ".join(f"{port}: {found[port].type}" for port in found) if isinstance(found, Outputs) else found.type
+            kind = found.type
+            if isinstance(found, Outputs):
+                kinds = {found[port].type for port in found}
+                each = ", ".join(found if len(kinds) == 1 else (f"{port}: {found[port].type}" for port in found))
+                kind = f"{kinds.pop()} ({each})" if len(kinds) == 1 else each
             state = self._state(name)
             words = shortened(headline(folder)) + (f" ({state})" if state else "")
             rows.append((name, kind, words, bytes_text(found.size)))
