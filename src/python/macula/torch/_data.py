@@ -76,12 +76,12 @@ class PatchDataset(Dataset[tuple[Any, Tensor]], Generic[Item]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"item {index} of {len(self):,}")
         number = int(self.numbers[index])
-        # A copy: tensors of read-only memory are not allowed.
-        pixels = np.array(self.patches.pixels(number, margin=self.margin))
+        pixels = self.patches.pixels(number, margin=self.margin)
         labels = torch.from_numpy(self.patches.labels()[number].copy())
+        # Copies: tensors of read-only memory are not allowed. numpy makes them, without the threads of PyTorch, which cost more.
         if self.transform is not None:
-            return self.transform(pixels), labels
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), labels
+            return self.transform(np.array(pixels)), labels
+        return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")), labels
 
 
 def known(labels: Tensor) -> tuple[Tensor, Tensor]:
