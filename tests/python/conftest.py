@@ -10,6 +10,9 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent
 MACULA = os.environ.get("MACULA", "macula")
+if os.sep in MACULA:
+    # It runs in other folders.
+    MACULA = str(pathlib.Path(MACULA).resolve())
 
 
 def run(project: pathlib.Path, *words: str, code: int = 0) -> None:
