@@ -12,6 +12,7 @@ use super::run_id::RunIds;
 use super::{Exit, Failure, PipelineArguments, activity, load};
 use crate::base::figure::thousands;
 use crate::base::{Sources, shown};
+use crate::lang::addresses;
 use crate::plan::causes::{Cause, Decisions, causes, decisions, waits_for};
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::out;
@@ -53,7 +54,7 @@ pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let of_name = |(id, ..): &&(StageId, &Decision, Explanation)| {
             let name = &engine.stage(*id).name;
             *name == arguments.stage
-                || engine.stage(*id).base_name == arguments.stage
+                || addresses(&arguments.stage, &engine.stage(*id).base_name)
                 || arguments.stage.starts_with(&format!("{name}."))
         };
         let decisions = decisions(&explained);

@@ -20,6 +20,8 @@ pub(super) struct Draft<'a> {
     pub(super) given: Vec<Argument>,
     /// Where its texts, the keys of its maps and the values of its lists stand.
     pub(super) entries: EntrySpans,
+    /// Whether it reads stages of a `repeat` whose count is not known, because a body is checked by itself.
+    pub(super) open: bool,
     /// The uses of the templates around it, the innermost first, with their names.
     pub(super) used: Vec<(Span, String)>,
 }

@@ -81,7 +81,9 @@ fn change_stages(children: &mut Vec<Node>, difference: &Node, diags: &mut Vec<Di
             }
             _ => match children.iter_mut().find(|child| !is_word(child) && name_of(child) == name_of(node)) {
                 Some(child) if child.name.text == REPEAT && node.name.text == REPEAT => {
-                    child.entries.clone_from(&node.entries);
+                    // Properties that are not named again stay.
+                    child.entries.retain(|entry| entry.key.as_ref().is_some_and(|key| node.prop(&key.text).is_none()));
+                    child.entries.extend(node.entries.iter().cloned());
                     change_stages(child.children.get_or_insert_with(Vec::new), node, diags);
                 }
                 Some(child) if child.name.text == node.name.text => {

@@ -195,7 +195,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "too-many-stages",
-        "Nested templates expand to more stages than a pipeline may have (10,000).",
+        "Templates and repeats expand to more stages than a pipeline may have (10,000).",
         "",
         "Nest fewer templates.",
     ),

@@ -32,7 +32,7 @@ impl DraftGraph<'_> {
         let mut diags = Vec::new();
         let mut same = None;
         for (stage, draft) in self.drafts.iter().enumerate() {
-            for port in draft.signature.inputs.iter().filter(|port| port.least > 1) {
+            for port in draft.signature.inputs.iter().filter(|port| port.least > 1 && !draft.open) {
                 let inputs = draft.spec.inputs.iter().zip(&draft.sites);
                 let Some((input, sites)) = inputs.into_iter().find(|(input, _)| input.port == port.name) else {
                     continue;

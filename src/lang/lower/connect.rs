@@ -78,6 +78,12 @@ impl<'a> Lowerer<'a> {
                 }
             }
         }
+        let open = self.repeats.iter().filter(|copies| copies.open).flat_map(|copies| &copies.frames);
+        let open: Vec<&str> = open.map(|at| self.frames[*at].prefix.as_str()).collect();
+        for draft in drafts.iter_mut().filter(|_| !open.is_empty()) {
+            let mut from = draft.spec.inputs.iter().flat_map(|input| &input.from);
+            draft.open = from.any(|from| open.iter().any(|prefix| from.stage.starts_with(prefix)));
+        }
         take_variants(&mut drafts);
         self.drafts = drafts;
         for at in 0..self.frames.len() {
@@ -271,13 +277,20 @@ impl<'a> Lowerer<'a> {
         out: &OutPort,
         visited: &mut Vec<(usize, String)>,
     ) -> Vec<String> {
-        let port = out.follows.as_ref().and_then(|port| signature.input(port));
+        let Some(port) = out.follows.as_ref().and_then(|port| signature.input(port)) else {
+            return vec![out.ty.clone()];
+        };
+        let key = (at, name.to_owned(), out.name.clone());
+        if let Some(known) = self.types.borrow().get(&key) {
+            return known.clone();
+        }
         let given = self.followed.get(&(at, name.to_owned()));
-        let found = port.zip(given).and_then(|(port, given)| Some((port, self.find(at, given, visited).ok()?)));
-        let types: Vec<String> = found.map_or_else(Vec::new, |(port, found)| {
-            found.types.into_iter().filter(|ty| port.types.contains(ty)).collect()
-        });
-        if types.is_empty() { vec![out.ty.clone()] } else { types }
+        let found = given.and_then(|given| self.find(at, given, visited).ok());
+        let types: Vec<String> =
+            found.map_or_else(Vec::new, |found| found.types.into_iter().filter(|ty| port.types.contains(ty)).collect());
+        let types = if types.is_empty() { vec![out.ty.clone()] } else { types };
+        self.types.borrow_mut().insert(key, types.clone());
+        types
     }
 
     /// The references available in a frame: outputs and ports that fit.

@@ -193,17 +193,22 @@ impl<'a> Lowerer<'a> {
         if matches!(declared, Declared::Stage(_, None)) {
             self.whole = false;
         }
-        self.stages += 1;
-        if self.stages == MOST_STAGES + 1 {
-            let message = format!("the templates expand to more than {MOST_STAGES} stages");
-            // In a body it is reported where the template is used.
-            let place = self.used(at).last().map_or(span, |(place, _)| *place);
-            let found = Diag::error("too-many-stages", place, message).hint("nest fewer templates");
-            self.diags.extend(self.frames[super::ROOT].of.is_none().then_some(found));
-        }
+        self.count_stage(at, span);
         let frame = &mut self.frames[at];
         frame.declared.insert(name, declared);
         frame.nodes.push(node);
+    }
+
+    /// Counts a stage, an instance or a copy, and reports if there are too many.
+    pub(super) fn count_stage(&mut self, at: usize, span: Span) {
+        self.stages += 1;
+        if self.stages == MOST_STAGES + 1 {
+            let message = format!("the templates and repeats expand to more than {MOST_STAGES} stages");
+            // In a body it is reported where the template is used.
+            let place = self.used(at).last().map_or(span, |(place, _)| *place);
+            let found = Diag::error("too-many-stages", place, message).hint("nest fewer templates and repeats");
+            self.diags.extend(self.frames[super::ROOT].of.is_none().then_some(found));
+        }
     }
 
     /// Whether a name has no other meaning in a frame, after reporting one that has.

@@ -6,6 +6,7 @@ mod frame;
 pub(super) mod repeat;
 mod values;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::{Argument, Setting, gather};
@@ -107,7 +108,9 @@ struct Lowerer<'a> {
     repeats: Vec<Copies>,
     /// By frame and stage, the reference at the port that its outputs follow.
     followed: BTreeMap<(usize, String), String>,
-    /// Number of stages and instances declared.
+    /// By frame, stage and output, the types of outputs that follow a port.
+    types: RefCell<BTreeMap<(usize, String, String), Vec<String>>>,
+    /// Number of stages, instances and copies declared.
     stages: usize,
     /// Whether the type of every stage is known.
     whole: bool,
@@ -126,6 +129,7 @@ impl<'a> Lowerer<'a> {
             drafts: Vec::new(),
             repeats: Vec::new(),
             followed: BTreeMap::new(),
+            types: RefCell::default(),
             stages: 0,
             whole: true,
             matched: BTreeSet::new(),
@@ -188,24 +192,27 @@ impl<'a> Lowerer<'a> {
 
     /// The stage or instance that a setting addresses: the one with the longest name that is a prefix of its path.
     fn owner<'s>(&self, path: &'s str) -> Option<&'s str> {
-        let mut at = ROOT;
-        let mut end = 0;
-        loop {
-            let rest = &path[end..];
-            let name = rest.split('.').next().unwrap_or_default();
-            match self.frames[at].declared.get(name) {
-                Some(Declared::Instance(.., frame)) if rest.len() > name.len() => {
-                    end += name.len() + 1;
-                    at = *frame;
-                }
-                Some(Declared::Repeat(_, index)) if rest.len() > name.len() => {
-                    let (copies, inner) = self.copies(*index, &rest[name.len() + 1..])?;
-                    end = path.len() - inner.len();
-                    at = *copies.first()?;
-                }
-                Some(Declared::Stage(..)) if rest.len() > name.len() => return Some(&path[..end + name.len()]),
-                _ => return path[..end].strip_suffix('.'),
+        self.owner_in(ROOT, path, 0)
+    }
+
+    /// As [`Self::owner`], of the part of a path from a byte on, in a frame.
+    fn owner_in<'s>(&self, at: usize, path: &'s str, end: usize) -> Option<&'s str> {
+        let rest = &path[end..];
+        let name = rest.split('.').next().unwrap_or_default();
+        let outer = path[..end].strip_suffix('.');
+        if rest.len() == name.len() {
+            return outer;
+        }
+        match self.frames[at].declared.get(name) {
+            Some(Declared::Instance(.., frame)) => self.owner_in(*frame, path, end + name.len() + 1),
+            Some(Declared::Repeat(_, index)) => {
+                let (copies, inner) = self.copies(*index, &rest[name.len() + 1..])?;
+                // Copies may differ in the count of a `repeat` inside.
+                let found = copies.iter().filter_map(|copy| self.owner_in(*copy, path, path.len() - inner.len()));
+                found.max_by_key(|owner| owner.len())
             }
+            Some(Declared::Stage(..)) => Some(&path[..end + name.len()]),
+            _ => outer,
         }
     }
 
@@ -374,6 +381,7 @@ impl<'a> Lowerer<'a> {
             frame: at,
             given,
             entries,
+            open: false,
             used,
         });
     }

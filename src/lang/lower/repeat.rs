@@ -15,12 +15,17 @@ use crate::syntax::{Node, NodeEntry, Scalar};
 /// Most copies of one `repeat`.
 const MOST_COPIES: usize = 1000;
 
+/// Largest number of a copy.
+const LARGEST: usize = 1_000_000;
+
 const FORM: &str = "write `repeat 5 fold { … }`; inside, `$fold` is 1 to 5";
 
 /// The copies of a `repeat`.
 pub(super) struct Copies {
     /// Number of the first copy.
     pub(super) from: usize,
+    /// Whether their number is not known, because a body is checked by itself: the one that there is stands for all.
+    pub(super) open: bool,
     /// The frame of each copy; none if the number of copies is wrong, which was reported.
     pub(super) frames: Vec<usize>,
 }
@@ -41,6 +46,10 @@ enum EarlyValue {
     Given(Scalar),
     /// None yet: its body is checked by itself.
     Open,
+    /// None: it is optional, and not given.
+    Absent,
+    /// Several values.
+    Several,
     /// A mistake, which is reported elsewhere.
     Wrong,
 }
@@ -94,7 +103,7 @@ impl<'a> Lowerer<'a> {
             return;
         };
         let of_count = self.copy_count(at, count);
-        let from = node.prop("from").map_or(CopyNumber::Known(1), |from| self.copy_number(at, from, "`from`"));
+        let from = node.prop("from").map_or(CopyNumber::Known(1), |from| self.first_number(at, from));
         for extra in args.iter().skip(2) {
             self.error(at, "value-count", extra.whole, "`repeat` takes a count and a name", FORM);
         }
@@ -121,6 +130,7 @@ impl<'a> Lowerer<'a> {
         };
         let mut frames = Vec::new();
         for number in first..first + count {
+            self.count_stage(at, span);
             if self.stages > super::frame::MOST_STAGES {
                 break;
             }
@@ -135,7 +145,7 @@ impl<'a> Lowerer<'a> {
             frames.push(self.open(frame, node.nodes()));
         }
         let index = self.repeats.len();
-        self.repeats.push(Copies { from: first, frames });
+        self.repeats.push(Copies { from: first, open: !known, frames });
         self.frames[at].declared.insert(name, Declared::Repeat(span, index));
     }
 
@@ -151,6 +161,18 @@ impl<'a> Lowerer<'a> {
         };
         self.error(at, "out-of-range", entry.span, text, format!("write a count from 1 to {MOST_COPIES}"));
         CopyNumber::Wrong
+    }
+
+    /// The number of the first copy.
+    fn first_number(&mut self, at: usize, entry: &NodeEntry) -> CopyNumber {
+        match self.copy_number(at, entry, "`from`") {
+            CopyNumber::Known(from) if from > LARGEST => {
+                let text = format!("`from` is at most {LARGEST}");
+                self.error(at, "out-of-range", entry.span, text, "write a smaller number");
+                CopyNumber::Wrong
+            }
+            from => from,
+        }
     }
 
     /// A whole number, or the value of a parameter that is one.
@@ -171,6 +193,15 @@ impl<'a> Lowerer<'a> {
         match value {
             EarlyValue::Open => CopyNumber::Open,
             EarlyValue::Wrong | EarlyValue::Given(Scalar::Wrong) => CopyNumber::Wrong,
+            EarlyValue::Absent => {
+                let hint = "give it where the template is used, or give it a default";
+                self.error(at, "missing-param", entry.span, format!("{what} has no value"), hint);
+                CopyNumber::Wrong
+            }
+            EarlyValue::Several => {
+                self.error(at, "wrong-kind", entry.span, format!("{what} must be a single whole number"), FORM);
+                CopyNumber::Wrong
+            }
             EarlyValue::Given(Scalar::Int(number)) if number >= 0 => {
                 usize::try_from(number).map_or(CopyNumber::Wrong, CopyNumber::Known)
             }
@@ -201,17 +232,21 @@ impl<'a> Lowerer<'a> {
             let path = setting.path.rsplit_once('.');
             path.is_some_and(|(owner, param)| param == name && addresses(owner, instance))
         };
-        let set = self.settings.iter().rev().find(of_param).and_then(|setting| setting.given.values.first());
-        if let Some(given) = set.or_else(|| owner.node?.child(name)?.args().next()) {
-            return match parameter(given) {
-                Some(outer) => self.early(parent, outer).or(Some(EarlyValue::Wrong)),
-                None => Some(EarlyValue::Given(given.value.clone())),
-            };
-        }
+        let set = self.settings.iter().rev().find(of_param).map(|setting| setting.given.values.iter().collect());
+        let written = || Some(owner.node?.child(name)?.args().collect());
+        let given: Option<Vec<&NodeEntry>> = set.or_else(written).filter(|given: &Vec<_>| !given.is_empty());
         let param = owner.signature.params.iter().find(|param| param.name == name)?;
+        let absent = if param.optional { EarlyValue::Absent } else { EarlyValue::Wrong };
         let default = param.default.as_ref().map(|value| super::values::entries(value, owner.signature.span));
-        let default = default.and_then(|entries| entries.into_iter().next());
-        Some(default.map_or(EarlyValue::Wrong, |entry| EarlyValue::Given(entry.value)))
+        let default: Vec<NodeEntry> = default.unwrap_or_default();
+        Some(match given.unwrap_or_else(|| default.iter().collect()).as_slice() {
+            [] => absent,
+            [given] => match parameter(given) {
+                Some(outer) => self.early(parent, outer).unwrap_or(EarlyValue::Wrong),
+                None => EarlyValue::Given(given.value.clone()),
+            },
+            _ => EarlyValue::Several,
+        })
     }
 
     /// Passes the parameters of the frame around a copy on to it. The frame around it is read first.
@@ -220,6 +255,7 @@ impl<'a> Lowerer<'a> {
         let (parent, name, span, number) = (copy.parent, copy.name.clone(), copy.span, copy.number);
         let mut values = self.frames[parent].values.copied();
         values.known.insert(name, number.map(|number| vec![numbered(number, span)]));
+        values.used = std::mem::take(&mut self.frames[at].values.used);
         self.frames[at].values = values;
         if self.frames[at].copy.as_ref().is_some_and(|copy| copy.first) {
             self.names_around(at);
@@ -371,6 +407,9 @@ impl<'a> Lowerer<'a> {
         let (part, after) = rest.split_once('.').unwrap_or((rest, ""));
         if !is_number(part) {
             return Some((&copies.frames, rest));
+        }
+        if copies.open {
+            return Some((&copies.frames, after));
         }
         let at = part.parse::<usize>().ok()?.checked_sub(copies.from)?;
         copies.frames.get(at..=at).map(|frames| (frames, after))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::arguments::Setting;
 use super::super::hints;
+use super::super::lower::repeat::without_numbers;
 use super::super::lower::{Lowered, Reported, lower};
 use super::super::near;
 use super::super::ranking;
@@ -108,7 +109,10 @@ impl Sweeper<'_, '_> {
     fn settings_on_axes(&mut self) {
         for setting in self.settings {
             let within = |path: &str| {
-                setting.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                // An axis without the number of a copy varies all of them.
+                let plain = without_numbers(&setting.path);
+                let own = if without_numbers(path) == path { &plain } else { &setting.path };
+                own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             };
             let varied = self.reading.dimensions.iter().flatten().find(|varied| within(&varied.path));
             if let Some(varied) = varied {
@@ -235,9 +239,14 @@ impl Sweeper<'_, '_> {
         let mut all = BTreeSet::new();
         for entry in only {
             let name = entry.text().unwrap_or_default();
-            let at_start =
+            let begins =
                 |stage: &str| stage.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            let in_body = |stage: &str| stage.match_indices('.').any(|(dot, _)| at_start(&stage[dot + 1..]));
+            // A name without the numbers of copies is that of all of them.
+            let at_start = |stage: &str| begins(stage) || begins(&without_numbers(stage));
+            let in_body = |stage: &str| {
+                let plain = without_numbers(stage);
+                [stage, &plain].iter().any(|stage| stage.match_indices('.').any(|(dot, _)| begins(&stage[dot + 1..])))
+            };
             let names = || pipeline.stages.iter().map(|stage| stage.base_name.clone());
             let mut stages: BTreeSet<String> = names().filter(|stage| at_start(stage)).collect();
             let mut inner: BTreeSet<String> = names().filter(|stage| !at_start(stage) && in_body(stage)).collect();

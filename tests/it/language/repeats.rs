@@ -253,3 +253,100 @@ fn a_mistake_in_a_repeat_is_reported_once() {
         assert!(seen.insert((diag.code, diag.labels[0].span)), "twice: {diag:#?}");
     }
 }
+
+#[test]
+fn a_count_without_a_default_is_given_where_the_template_is_used() {
+    let template = |param: &str| {
+        format!(
+            "stage cv {{
+    doc \"x\"
+    in patches type=patches {{ doc \"x\" }}
+    param folds type=count {param} {{ doc \"x\" }}
+    out type=scores from=all {{ doc \"x\" }}
+    out second type=scores from=fold.2.scores {{ doc \"x\" }}
+    body {{
+        repeat $folds fold {{
+            split sides {{ from patches; by patient; folds 3; fold $fold; valid 0.2 }}
+            train classifier {{ data sides.train; valid sides.valid; network shallow-cnn }}
+            eval scores {{ model classifier; data sides.test }}
+        }}
+        pool all {{ of fold.scores; data patches }}
+    }}
+}}
+"
+        )
+    };
+    let used = |arguments: &str| {
+        format!(
+            "pipeline p seed=1 {{
+    synthetic eyes
+    extract tiles {{ from eyes; size 64 }}
+    cv a {{ patches tiles; {arguments} }}
+    report page {{ of a a.second }}
+}}
+"
+        )
+    };
+    let template_ = template("").replace("out type", "out whole main=#true type");
+    let pipeline = one(&(template_.clone() + &used("folds 3")), &[]);
+    assert_eq!(pipeline.stages.iter().filter(|stage| stage.name.ends_with(".classifier")).count(), 3);
+    let (_, diags) = load(&(template_ + &used("")));
+    assert_eq!(codes(&diags), ["missing-param"], "{diags:#?}");
+    let optional = template("optional=#true").replace("out type", "out whole main=#true type");
+    let (_, diags) = load(&(optional + &used("")));
+    assert!(diags.iter().any(|diag| diag.message == "the count of `repeat` has no value"), "{diags:#?}");
+}
+
+#[test]
+fn numbers_of_copies_count_as_used_in_counts_and_settings_reach_each_of_them() {
+    let text = "pipeline p seed=1 {
+    param k type=count default=2
+    synthetic eyes
+    repeat 3 a {
+        repeat $a b {
+            extract tiles { from eyes; size 64; around lesions seed=$b }
+        }
+        repeat $k c {
+            extract others { from eyes; size 64; around lesions seed=$c }
+        }
+    }
+    report page { of a.b.tiles a.c.others }
+}
+";
+    let pipeline = one(text, &["a.b.3.tiles.size=32"]);
+    assert_eq!(value(&pipeline, "a.3.b.3.tiles", "size").to_string(), "32");
+    assert_eq!(value(&pipeline, "a.3.b.2.tiles", "size").to_string(), "64");
+}
+
+#[test]
+fn repeats_that_multiply_are_bounded() {
+    let text = "pipeline p seed=1 { synthetic eyes; repeat 1000 a { repeat 1000 b { repeat 1000 c { split s { from eyes; fold $c; folds 2 } } } } }";
+    let (_, diags) = load(text);
+    assert!(codes(&diags).contains(&"too-many-stages"), "{:?}", codes(&diags));
+    let chain = "pipeline p seed=1 {
+    synthetic eyes
+    extract t { from eyes; size 64 }
+    repeat 100 a { split s { from t; folds 100; fold $a } }
+    repeat 100 b { split s { from a.s.train; folds 100; fold $b } }
+    repeat 100 c { split s { from b.s.train; folds 100; fold $c } }
+    repeat 100 d { split s { from c.s.train; folds 100; fold $d } }
+}
+";
+    let (_, diags) = load(chain);
+    assert!(codes(&diags).contains(&"value-count"), "{:?}", codes(&diags));
+}
+
+#[test]
+fn a_repeat_that_is_changed_keeps_its_first_number() {
+    let base = FOLDS.replace("repeat 3 fold", "repeat 3 fold from=1");
+    let text = format!("{base}pipeline q {{ extends p; repeat 3 fold {{ train classifier {{ epochs 9 }} }} }}\n");
+    let text = text.replace("from=1", "from=0").replace("folds 3; fold $fold", "folds 3; replicate $fold; fold 1");
+    let (pipelines, diags) = load(&text);
+    assert!(diags.iter().all(|diag| diag.code == "not-once"), "{diags:#?}");
+    let numbers = |pipeline: &Pipeline| {
+        let all = pipeline.stages.iter().filter(|stage| stage.stage_type == "split").map(|stage| stage.name.clone());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&pipelines[0]), ["fold.0.sides", "fold.1.sides", "fold.2.sides"]);
+    assert_eq!(numbers(&pipelines[1]), numbers(&pipelines[0]));
+}
