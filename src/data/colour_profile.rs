@@ -30,13 +30,13 @@ pub(super) fn other_than_srgb(profile: &[u8]) -> Option<String> {
     let Some(profile) = IccProfile::open(profile) else { return Some("a profile that cannot be read".to_owned()) };
     let description = profile.description();
     let is_srgb = match profile.space {
-        b"RGB " if COLOURANTS.iter().all(|(tag, _)| profile.tag(tag).is_some()) => {
-            COLOURANTS.iter().all(|(tag, wanted)| profile.is_near(tag, wanted))
-                && [b"rTRC", b"gTRC", b"bTRC"].iter().all(|tag| profile.has_srgb_tones(tag))
+        b"RGB " if COLOURANTS.iter().all(|(tag, _)| profile.tag(**tag).is_some()) => {
+            COLOURANTS.iter().all(|(tag, wanted)| profile.is_near(**tag, wanted))
+                && [*b"rTRC", *b"gTRC", *b"bTRC"].iter().all(|tag| profile.has_srgb_tones(*tag))
         }
         // By tables only.
         b"RGB " => description.as_deref().is_some_and(|text| text.to_ascii_lowercase().contains("srgb")),
-        b"GRAY" => profile.has_srgb_tones(b"kTRC"),
+        b"GRAY" => profile.has_srgb_tones(*b"kTRC"),
         _ => false,
     };
     (!is_srgb).then(|| description.unwrap_or_else(|| "a profile without a description".to_owned()))
@@ -61,15 +61,15 @@ impl<'a> IccProfile<'a> {
     }
 
     /// Data of a tag.
-    fn tag(&self, name: &[u8; 4]) -> Option<&'a [u8]> {
+    fn tag(&self, name: [u8; 4]) -> Option<&'a [u8]> {
         let count = self.long(128)?.min(MOST_TAGS);
-        let row = (0..count).map(|row| 132 + 12 * row).find(|at| self.bytes.get(*at..at + 4) == Some(name))?;
+        let row = (0..count).map(|row| 132 + 12 * row).find(|at| self.bytes.get(*at..at + 4) == Some(&name[..]))?;
         let (start, length) = (self.long(row + 4)?, self.long(row + 8)?);
         self.bytes.get(start..start.checked_add(length)?)
     }
 
     /// Whether a colourant is near.
-    fn is_near(&self, name: &[u8; 4], wanted: &[f64; 3]) -> bool {
+    fn is_near(&self, name: [u8; 4], wanted: &[f64; 3]) -> bool {
         let number = |at: usize| {
             let bytes = self.tag(name)?.get(at..at + 4)?.as_array()?;
             Some(f64::from(i32::from_be_bytes(*bytes)) / 65536.0)
@@ -81,14 +81,14 @@ impl<'a> IccProfile<'a> {
     }
 
     /// Whether a tone curve is that of sRGB, or nearly.
-    fn has_srgb_tones(&self, name: &[u8; 4]) -> bool {
+    fn has_srgb_tones(&self, name: [u8; 4]) -> bool {
         let Some(curve) = self.tag(name).and_then(ToneCurve::read) else { return false };
         (1..16).map(|step| f64::from(step) / 16.0).all(|x| (curve.at(x) - srgb(x)).abs() <= NEAR_CURVE)
     }
 
     /// What it is called: printable, and short.
     fn description(&self) -> Option<String> {
-        let data = self.tag(b"desc")?;
+        let data = self.tag(*b"desc")?;
         let long = |at: usize| Some(u32::from_be_bytes(*data.get(at..at + 4)?.as_array()?) as usize);
         let text: Cow<'_, str> = match data.get(..4)? {
             b"desc" => {

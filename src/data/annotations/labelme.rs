@@ -26,7 +26,7 @@ pub(super) fn read(text: &str, rule: &ReadingRule<'_>, mistakes: &mut Annotation
     };
     let mut file = AnnotationFile::default();
     let stated = root.text_of("imagePath").unwrap_or_default().to_owned();
-    let mut picture = AnnotatedPicture { size, stated, ..AnnotatedPicture::default() };
+    let mut picture = AnnotatedPicture { stated, size, ..AnnotatedPicture::default() };
     for (at, node) in shapes.iter().enumerate() {
         let place = format!("shapes[{at}]");
         let Some(label) = node.text_of("label") else {

@@ -172,8 +172,8 @@ mod tests {
     use super::*;
 
     /// An element with a length of two bytes.
-    fn short(tag: [u8; 4], representation: &[u8; 2], value: &[u8]) -> Vec<u8> {
-        [&tag[..], representation, &(value.len() as u16).to_le_bytes(), value].concat()
+    fn short(tag: [u8; 4], representation: [u8; 2], value: &[u8]) -> Vec<u8> {
+        [&tag[..], &representation, &(value.len() as u16).to_le_bytes(), value].concat()
     }
 
     /// A delimiter, an item, or an element of a sequence.
@@ -196,21 +196,21 @@ mod tests {
         Ok(found)
     }
 
-    fn sequence(representation: &[u8; 2], inside: &[u8]) -> Vec<u8> {
-        let head = [&[0x08, 0, 0x40, 0x11][..], representation, &[0, 0], &UNDEFINED.to_le_bytes()].concat();
+    fn sequence(representation: [u8; 2], inside: &[u8]) -> Vec<u8> {
+        let head = [&[0x08, 0, 0x40, 0x11][..], &representation, &[0, 0], &UNDEFINED.to_le_bytes()].concat();
         [&head, inside, &open(END_OF_SEQUENCE, 0)].concat()
     }
 
     #[test]
     fn sequences_are_skipped_whatever_they_hold() {
-        let rows = short([0x28, 0, 0x10, 0], b"US", &[1, 0]);
-        let inner = short([0x08, 0, 0x05, 0], b"CS", b"ISO_IR 6");
+        let rows = short([0x28, 0, 0x10, 0], *b"US", &[1, 0]);
+        let inner = short([0x08, 0, 0x05, 0], *b"CS", b"ISO_IR 6");
         let sized = [open(AN_ITEM, inner.len() as u32), inner.clone()].concat();
         let unsized_item = |inside: &[u8]| [&open(AN_ITEM, UNDEFINED), inside, &open(END_OF_ITEM, 0)].concat();
-        let nested = sequence(b"SQ", &unsized_item(&[sequence(b"SQ", &sized), inner.clone()].concat()));
+        let nested = sequence(*b"SQ", &unsized_item(&[sequence(*b"SQ", &sized), inner.clone()].concat()));
         // Inside of what is unknown, elements state no representation.
-        let unknown = sequence(b"UN", &unsized_item(&[&[0x08, 0, 0x05, 0, 2, 0, 0, 0][..], b"AB"].concat()));
-        for before in [sequence(b"SQ", &sized), sequence(b"SQ", &unsized_item(&inner)), nested, unknown] {
+        let unknown = sequence(*b"UN", &unsized_item(&[&[0x08, 0, 0x05, 0, 2, 0, 0, 0][..], b"AB"].concat()));
+        for before in [sequence(*b"SQ", &sized), sequence(*b"SQ", &unsized_item(&inner)), nested, unknown] {
             let bytes = [before, rows.clone()].concat();
             assert_eq!(tags(&bytes).expect("read"), [0x0008_1140, 0x0028_0010]);
             for end in 1..bytes.len() {
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn nesting_has_an_end() {
-        let deep = [sequence(b"SQ", &[])[..12].to_vec(), open(AN_ITEM, UNDEFINED)].concat().repeat(1000);
+        let deep = [sequence(*b"SQ", &[])[..12].to_vec(), open(AN_ITEM, UNDEFINED)].concat().repeat(1000);
         assert!(matches!(tags(&deep), Err(DicomFault::Damaged(_))));
     }
 }

@@ -140,7 +140,9 @@ pub(super) fn read(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
         Ok(())
     })?;
     let mut mask = Bitmap::new(width, height);
-    found.into_iter().for_each(|(y, columns)| mask.set_columns(y, columns));
+    for (y, columns) in found {
+        mask.set_columns(y, columns);
+    }
     Ok(Mask::released(mask).shown(orientation))
 }
 

@@ -89,7 +89,9 @@ fn photograph(ctx: &Ctx, spec: &ExportSpec, item: &Item) -> Result<PhotographFil
     let mut tree = Tree::default();
     let (extension, image) = image(ctx, spec, item, &opened, &photograph)?;
     let file = format!("{name}.{extension}");
-    image.into_iter().for_each(|image| tree.insert(format!("{IMAGES}/{file}"), image));
+    if let Some(image) = image {
+        tree.insert(format!("{IMAGES}/{file}"), image);
+    }
     let (mut states, mut found) = (Vec::new(), Vec::new());
     for (class, class_name) in opened.classes.iter().enumerate() {
         let annotation = opened.annotation(class, &photograph)?;

@@ -85,7 +85,7 @@ fn parts(profile: &[u8], order: &[usize]) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// An EXIF block that says in two directories, as cameras do, that colours are Adobe RGB.
-fn adobe_exif(kind: &[u8; 4]) -> Vec<u8> {
+fn adobe_exif(kind: [u8; 4]) -> Vec<u8> {
     let mut out = b"Exif\0\0II*\0\x08\0\0\0".to_vec();
     let field = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
         [&tag.to_le_bytes()[..], &kind.to_le_bytes(), &count.to_le_bytes(), &value].concat()
@@ -94,7 +94,7 @@ fn adobe_exif(kind: &[u8; 4]) -> Vec<u8> {
     out.extend(directory(&[field(34665, 4, 1, 26_u32.to_le_bytes())]));
     let fields = [field(40961, 3, 1, [0xff, 0xff, 0, 0]), field(40965, 4, 1, 56_u32.to_le_bytes())];
     out.extend(directory(&fields));
-    out.extend(directory(&[field(1, 2, 4, *kind)]));
+    out.extend(directory(&[field(1, 2, 4, kind)]));
     out
 }
 
@@ -119,13 +119,13 @@ fn a_profile_is_named_from_every_format_unless_it_is_srgb() {
         png_of(&adobe()),
         jpeg_with(&parts(&adobe(), &[0])),
         jpeg_with(&parts(&adobe(), &[2, 0, 1])),
-        jpeg_with(&[(0xe1, adobe_exif(b"R03\0"))]),
+        jpeg_with(&[(0xe1, adobe_exif(*b"R03\0"))]),
         in_tiff(&adobe()),
-        dicom().with(0x0028_2000, b"OB", even(adobe())).bytes(),
+        dicom().with(0x0028_2000, *b"OB", even(adobe())).bytes(),
     ] {
         assert_eq!(profile(&own), name);
     }
-    assert_eq!(profile(&dicom().text(0x0028_2002, b"CS", "ADOBERGB").bytes()).as_deref(), Some("ADOBERGB"));
+    assert_eq!(profile(&dicom().text(0x0028_2002, *b"CS", "ADOBERGB").bytes()).as_deref(), Some("ADOBERGB"));
     // sRGB under any name, and files that state nothing.
     let srgb = icc("a display", SRGB, 2.2);
     for plain in [
@@ -136,13 +136,13 @@ fn a_profile_is_named_from_every_format_unless_it_is_srgb() {
         png_with(1, &[(b"cICP", &[1, 13, 0, 1])]),
         jpeg(),
         jpeg_with(&parts(&srgb, &[0, 1])),
-        jpeg_with(&[(0xe1, adobe_exif(b"R98\0"))]),
+        jpeg_with(&[(0xe1, adobe_exif(*b"R98\0"))]),
         jpeg_with(&[(0xe1, [b"Exif\0\0".to_vec(), exif(LITTLE, 3, 1.0)].concat())]),
         in_tiff(&srgb),
         tiff(LITTLE, &[page()]),
-        dicom().with(0x0028_2000, b"OB", even(srgb.clone())).bytes(),
-        dicom().text(0x0028_2002, b"CS", "SRGB").bytes(),
-        dicom().text(0x0028_2002, b"CS", "Zzqname").bytes(),
+        dicom().with(0x0028_2000, *b"OB", even(srgb.clone())).bytes(),
+        dicom().text(0x0028_2002, *b"CS", "SRGB").bytes(),
+        dicom().text(0x0028_2002, *b"CS", "Zzqname").bytes(),
     ] {
         assert_eq!(profile(&plain), None);
     }

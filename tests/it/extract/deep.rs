@@ -1,4 +1,4 @@
-//! Photographs of 16 bits have the pixels that OpenCV and tifffile read from them (`tests/expected/deep.py`).
+//! Photographs of 16 bits have the pixels that `OpenCV` and tifffile read from them (`tests/expected/deep.py`).
 
 use std::io::Read;
 

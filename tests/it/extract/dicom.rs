@@ -86,9 +86,9 @@ fn plain() -> DicomFile {
 /// Grey values of 16 bits, 6 x 4.
 fn deep(bits: u16) -> DicomFile {
     DicomFile::new((6, 4), "MONOCHROME2", 1, (0..48).collect())
-        .with(0x0028_0100, b"US", short(16))
-        .with(0x0028_0101, b"US", short(bits))
-        .with(0x0028_0102, b"US", short(bits - 1))
+        .with(0x0028_0100, *b"US", short(16))
+        .with(0x0028_0101, *b"US", short(bits))
+        .with(0x0028_0102, *b"US", short(bits - 1))
 }
 
 fn issues(file: &DicomFile) -> Vec<ImageIssueKind> {
@@ -100,16 +100,16 @@ fn what_is_strange_about_a_file_is_noted() {
     assert!(issues(&plain()).is_empty());
     assert_eq!(issues(&deep(12)), [ImageIssueKind::NoWindow]);
     assert_eq!(issues(&deep(16)), [ImageIssueKind::NoWindow, ImageIssueKind::Dark]);
-    let window = |file: DicomFile| file.text(0x0028_1050, b"DS", "900").text(0x0028_1051, b"DS", "500");
+    let window = |file: DicomFile| file.text(0x0028_1050, *b"DS", "900").text(0x0028_1051, *b"DS", "500");
     assert!(issues(&window(deep(16))).is_empty());
     for (tag, representation, text) in
         [(0x0028_0034, b"IS", "4\\3"), (0x0028_0030, b"DS", "0.01\\0.012"), (0x0018_1164, b"DS", "2\\1")]
     {
-        assert_eq!(issues(&plain().text(tag, representation, text)), [ImageIssueKind::PixelAspect], "{text}");
+        assert_eq!(issues(&plain().text(tag, *representation, text)), [ImageIssueKind::PixelAspect], "{text}");
     }
-    assert!(issues(&plain().text(0x0028_0034, b"IS", "3\\3")).is_empty());
-    assert_eq!(issues(&plain().text(0x0028_0301, b"CS", "YES")), [ImageIssueKind::BurnedIn]);
-    assert!(issues(&plain().text(0x0028_0301, b"CS", "NO")).is_empty());
+    assert!(issues(&plain().text(0x0028_0034, *b"IS", "3\\3")).is_empty());
+    assert_eq!(issues(&plain().text(0x0028_0301, *b"CS", "YES")), [ImageIssueKind::BurnedIn]);
+    assert!(issues(&plain().text(0x0028_0301, *b"CS", "NO")).is_empty());
 }
 
 /// The error of a file: its text and its hint.
@@ -126,7 +126,7 @@ fn what_is_not_read_is_rejected_by_name() {
     let encoded = |syntax| refused(&plain().syntax(syntax).bytes());
     let cases = [
         (
-            refused(&plain().text(0x0028_0008, b"IS", "24").bytes()),
+            refused(&plain().text(0x0028_0008, *b"IS", "24").bytes()),
             "unread-photograph: `eye` is not supported: it has 24 frames; save the intended frame as a file of its own",
         ),
         (
@@ -139,48 +139,48 @@ fn what_is_not_read_is_rejected_by_name() {
         ),
         (encoded("1.2.826.0.1.3680043.9"), "private transfer syntax"),
         (encoded("1.2.840.10008.1.2.4.50"), "should be in fragments"),
-        (refused(&plain().text(0x0028_0004, b"CS", "YBR_PARTIAL_422").bytes()), "colours of the kind YBR_PARTIAL_422"),
-        (refused(&plain().text(0x0028_0004, b"CS", "Zzqname").bytes()), "colours of an unknown kind"),
+        (refused(&plain().text(0x0028_0004, *b"CS", "YBR_PARTIAL_422").bytes()), "colours of the kind YBR_PARTIAL_422"),
+        (refused(&plain().text(0x0028_0004, *b"CS", "Zzqname").bytes()), "colours of an unknown kind"),
         (refused(&plain().without(0x0028_0004).bytes()), "does not state what its samples mean"),
-        (refused(&plain().with(0x0028_0002, b"US", short(4)).bytes()), "4 samples per pixel"),
+        (refused(&plain().with(0x0028_0002, *b"US", short(4)).bytes()), "4 samples per pixel"),
         (
             refused(
                 &plain()
-                    .with(0x0028_0100, b"US", short(16))
-                    .with(0x0028_0101, b"US", short(16))
-                    .with(0x0028_0102, b"US", short(15))
+                    .with(0x0028_0100, *b"US", short(16))
+                    .with(0x0028_0101, *b"US", short(16))
+                    .with(0x0028_0102, *b"US", short(15))
                     .bytes(),
             ),
             "colours of 16 bits",
         ),
-        (refused(&plain().with(0x0028_0100, b"US", short(32)).bytes()), "32-bit samples"),
-        (refused(&plain().with(0x0028_0100, b"US", short(1)).bytes()), "1-bit samples, as segmentations have"),
-        (refused(&plain().text(0x0008_0016, b"UI", "1.2.840.10008.5.1.4.1.1.66.4").bytes()), "it is a segmentation"),
-        (refused(&plain().with(0x0028_0101, b"US", short(9)).bytes()), "9 bits up to bit 7 of 8"),
+        (refused(&plain().with(0x0028_0100, *b"US", short(32)).bytes()), "32-bit samples"),
+        (refused(&plain().with(0x0028_0100, *b"US", short(1)).bytes()), "1-bit samples, as segmentations have"),
+        (refused(&plain().text(0x0008_0016, *b"UI", "1.2.840.10008.5.1.4.1.1.66.4").bytes()), "it is a segmentation"),
+        (refused(&plain().with(0x0028_0101, *b"US", short(9)).bytes()), "9 bits up to bit 7 of 8"),
         (refused(&palette.bytes()), "it has no palette"),
-        (refused(&palette.clone().with(0x0028_1101, b"US", vec![0; 6]).bytes()), "descriptors are not valid"),
-        (refused(&palette.with(0x0028_1221, b"OW", vec![0; 6]).bytes()), "its palette is in segments"),
+        (refused(&palette.clone().with(0x0028_1101, *b"US", vec![0; 6]).bytes()), "descriptors are not valid"),
+        (refused(&palette.with(0x0028_1221, *b"OW", vec![0; 6]).bytes()), "its palette is in segments"),
         (
-            refused(&deep(12).with(0x0028_3000, b"SQ", vec![0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]).bytes()),
+            refused(&deep(12).with(0x0028_3000, *b"SQ", vec![0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]).bytes()),
             "Modality LUT Sequence",
         ),
         (
-            refused(&deep(12).with(0x0028_3010, b"SQ", vec![0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]).bytes()),
+            refused(&deep(12).with(0x0028_3010, *b"SQ", vec![0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]).bytes()),
             "VOI LUT Sequence",
         ),
         (
-            refused(&deep(12).text(0x0028_1050, b"DS", "9").text(0x0028_1051, b"DS", "0").bytes()),
+            refused(&deep(12).text(0x0028_1050, *b"DS", "9").text(0x0028_1051, *b"DS", "0").bytes()),
             "cannot have a width of 0",
         ),
         (
-            refused(&deep(12).text(0x0028_1050, b"DS", "Zzqname").text(0x0028_1051, b"DS", "1").bytes()),
+            refused(&deep(12).text(0x0028_1050, *b"DS", "Zzqname").text(0x0028_1051, *b"DS", "1").bytes()),
             "is not a number",
         ),
         (
-            refused(&plain().with(0x0028_0010, b"US", short(5)).bytes()),
+            refused(&plain().with(0x0028_0010, *b"US", short(5)).bytes()),
             "its pixels have 72 bytes, but its header says 90",
         ),
-        (refused(&plain().with(0x0028_0010, b"US", short(0)).bytes()), "no width or height"),
+        (refused(&plain().with(0x0028_0010, *b"US", short(0)).bytes()), "no width or height"),
         (refused(&plain().start()), "it holds no image"),
         (refused(&plain().without(0x0028_0010).dataset()), "without file meta information"),
     ];
@@ -288,8 +288,8 @@ fn manifest_reads_dicom_files_with_and_without_an_extension() {
 
 /// A deflated file whose stream would fill memory.
 fn deflated_bomb() -> Vec<u8> {
-    let file = plain().syntax("1.2.840.10008.1.2.1.99").with(0x0028_0010, b"US", short(16000));
-    let file = file.with(0x0028_0011, b"US", short(16000));
+    let file = plain().syntax("1.2.840.10008.1.2.1.99").with(0x0028_0010, *b"US", short(16000));
+    let file = file.with(0x0028_0011, *b"US", short(16000));
     let mut head = file.dataset();
     head.truncate(head.len() - 72 - 4);
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
@@ -301,7 +301,7 @@ fn deflated_bomb() -> Vec<u8> {
 
 /// Files whose headers promise what there is not.
 pub(crate) fn bombs() -> Vec<(&'static str, Vec<u8>)> {
-    let large = |side| plain().with(0x0028_0010, b"US", short(side)).with(0x0028_0011, b"US", short(side));
+    let large = |side| plain().with(0x0028_0010, *b"US", short(side)).with(0x0028_0011, *b"US", short(side));
     let mut endless = plain().bytes();
     let at = endless.len() - 72 - 4;
     endless[at..at + 4].copy_from_slice(&0xffff_fffe_u32.to_le_bytes());

@@ -21,25 +21,25 @@ impl DicomFile {
     /// Uncompressed samples of 8 bits.
     pub(crate) fn new(size: (usize, usize), photometric: &str, samples: u16, pixels: Vec<u8>) -> Self {
         let file = Self { syntax: "1.2.840.10008.1.2.1", elements: Vec::new(), pixels };
-        file.text(0x0008_0016, b"UI", "1.2.840.10008.5.1.4.1.1.77.1.5.1")
-            .text(0x0008_0018, b"UI", "1.2.276.0.4711.9753186420.3")
-            .text(0x0008_0020, b"DA", "20230817")
-            .text(0x0008_0050, b"SH", "ZZQACC99")
-            .text(0x0008_0080, b"LO", "Zzqclinic")
-            .text(0x0010_0010, b"PN", "Zzqname^Erika")
-            .text(0x0010_0020, b"LO", "ZZQID4711")
-            .text(0x0010_0030, b"DA", "19621122")
-            .text(0x0010_4000, b"LT", "Zzqcomment")
-            .text(0x0028_0004, b"CS", photometric)
-            .text(0x0029_0010, b"LO", "Zzqprivate")
-            .with(0x0028_0002, b"US", short(samples))
-            .with(0x0028_0006, b"US", short(0))
-            .with(0x0028_0010, b"US", short(size.1 as u16))
-            .with(0x0028_0011, b"US", short(size.0 as u16))
-            .with(0x0028_0100, b"US", short(8))
-            .with(0x0028_0101, b"US", short(8))
-            .with(0x0028_0102, b"US", short(7))
-            .with(0x0028_0103, b"US", short(0))
+        file.text(0x0008_0016, *b"UI", "1.2.840.10008.5.1.4.1.1.77.1.5.1")
+            .text(0x0008_0018, *b"UI", "1.2.276.0.4711.9753186420.3")
+            .text(0x0008_0020, *b"DA", "20230817")
+            .text(0x0008_0050, *b"SH", "ZZQACC99")
+            .text(0x0008_0080, *b"LO", "Zzqclinic")
+            .text(0x0010_0010, *b"PN", "Zzqname^Erika")
+            .text(0x0010_0020, *b"LO", "ZZQID4711")
+            .text(0x0010_0030, *b"DA", "19621122")
+            .text(0x0010_4000, *b"LT", "Zzqcomment")
+            .text(0x0028_0004, *b"CS", photometric)
+            .text(0x0029_0010, *b"LO", "Zzqprivate")
+            .with(0x0028_0002, *b"US", short(samples))
+            .with(0x0028_0006, *b"US", short(0))
+            .with(0x0028_0010, *b"US", short(size.1 as u16))
+            .with(0x0028_0011, *b"US", short(size.0 as u16))
+            .with(0x0028_0100, *b"US", short(8))
+            .with(0x0028_0101, *b"US", short(8))
+            .with(0x0028_0102, *b"US", short(7))
+            .with(0x0028_0103, *b"US", short(0))
     }
 
     /// With another transfer syntax.
@@ -48,9 +48,9 @@ impl DicomFile {
     }
 
     /// With an element, in place of the one with this tag.
-    pub(crate) fn with(mut self, tag: u32, representation: &[u8; 2], value: Vec<u8>) -> Self {
+    pub(crate) fn with(mut self, tag: u32, representation: [u8; 2], value: Vec<u8>) -> Self {
         self.elements.retain(|element| element.0 != tag);
-        self.elements.push((tag, *representation, value));
+        self.elements.push((tag, representation, value));
         self.elements.sort_by_key(|element| element.0);
         self
     }
@@ -62,8 +62,8 @@ impl DicomFile {
     }
 
     /// With an element of text.
-    pub(crate) fn text(self, tag: u32, representation: &[u8; 2], text: &str) -> Self {
-        let padding = if representation == b"UI" { "\0" } else { " " };
+    pub(crate) fn text(self, tag: u32, representation: [u8; 2], text: &str) -> Self {
+        let padding = if representation == *b"UI" { "\0" } else { " " };
         let value = [text, if text.len() % 2 == 1 { padding } else { "" }].concat();
         self.with(tag, representation, value.into_bytes())
     }

@@ -104,7 +104,7 @@ fn nothing_of_a_header_is_stored_shown_or_pushed() {
         check_said(arguments, &said);
     }
     // A broken file, too.
-    let bytes = photograph(41).text(0x0028_0004, b"CS", "Zzqname").bytes();
+    let bytes = photograph(41).text(0x0028_0004, *b"CS", "Zzqname").bytes();
     write("photographs/p09_41.dcm", &bytes);
     write("photographs/p09_42.dcm", &bytes[..400]);
     for arguments in ["data check pipeline.kdl --page check.html", "run pipeline.kdl"] {

@@ -26,7 +26,9 @@ fn write(lab: &Lab, name: &str, classes: [Option<&[[usize; 2]]>; 2]) {
     for (folder, pixels) in ["ma", "he"].into_iter().zip(classes) {
         let Some(pixels) = pixels else { continue };
         let mut mask = vec![0; WIDTH * HEIGHT];
-        pixels.iter().for_each(|[x, y]| mask[y * WIDTH + x] = 255);
+        for [x, y] in pixels {
+            mask[y * WIDTH + x] = 255;
+        }
         lab.write(&format!("{folder}/{name}.png"), &png(&mask, WIDTH as u32, HEIGHT as u32, PixelFormat::Grey));
     }
 }
