@@ -50,8 +50,10 @@ pub(super) fn usual<'a>(rows: &(impl Iterator<Item = &'a StageMetrics> + Clone))
     };
     let stages: BTreeSet<&String> = rows.clone().flat_map(BTreeMap::keys).collect();
     let all = stages.into_iter().flat_map(|stage| [(stage, AT_R), (stage, USUAL)]);
-    // Only a training has a loss.
-    let (stage, metric) =
-        all.max_by_key(|(stage, metric)| (has(stage, metric), *metric == USUAL, has(stage, "loss") == 0))?;
+    // Only a training has a loss. The copies of a `repeat` are parts of something.
+    let is_copy = |stage: &str| crate::lang::without_numbers(stage) != *stage;
+    let (stage, metric) = all.max_by_key(|(stage, metric)| {
+        (has(stage, metric), *metric == USUAL, has(stage, "loss") == 0, !is_copy(stage))
+    })?;
     Some(Rank { stage: stage.clone(), metric: metric.to_owned(), better: ranking::better(metric) })
 }

@@ -42,6 +42,17 @@ pub struct Arguments {
 /// A [`Failure`] if the stage is unknown, or no plan can be made.
 pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
+    let stages = &loaded.pipeline.stages;
+    let is_one = stages.iter().any(|stage| [&stage.name, &stage.base_name].contains(&&arguments.stage));
+    let copies: Vec<String> = stages
+        .iter()
+        .filter(|stage| !is_one && addresses(&arguments.stage, &stage.base_name))
+        .map(|stage| format!("`{}`", stage.name))
+        .collect();
+    if !copies.is_empty() {
+        return Err(Failure::user(format!("`{}` stands for {} stages", arguments.stage, copies.len()))
+            .hint(format!("name one: {}", copies.join(", "))));
+    }
     let recorded = |run: &String| super::compare::recorded(&loaded.store, run, &loaded.file);
     let since = arguments.since.as_ref().map(recorded).transpose()?.map(Arc::new);
     let options = Options {
@@ -54,7 +65,7 @@ pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let of_name = |(id, ..): &&(StageId, &Decision, Explanation)| {
             let name = &engine.stage(*id).name;
             *name == arguments.stage
-                || addresses(&arguments.stage, &engine.stage(*id).base_name)
+                || engine.stage(*id).base_name == arguments.stage
                 || arguments.stage.starts_with(&format!("{name}."))
         };
         let decisions = decisions(&explained);
@@ -72,7 +83,10 @@ pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             }
         })
     })?;
-    let text = text.unwrap_or_default();
+    let text = text.ok_or_else(|| {
+        Failure::user(format!("`{}` stands for several stages", arguments.stage))
+            .hint("name one of them; `macula plan` lists the stages")
+    })?;
     // Lines that are indented go on two columns to the right.
     let broken = |line: &str| {
         let words = line.trim_start();

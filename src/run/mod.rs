@@ -225,12 +225,15 @@ fn near_duplicates<'a>(host: &Host, project: &Project<'a>) -> NearDuplicates<'a>
 fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, PlanError> {
     let Pipeline { stages, instances, .. } = project.pipeline;
     let means = |base: &str, name: &str, wanted: &str| crate::lang::addresses(wanted, base) || name == wanted;
-    let of_instance = |wanted: &str| -> Vec<StageId> {
+    let is_asked = |asked: Option<&str>, port: &str| asked.is_none_or(|asked| asked == port);
+    let of_instance = |wanted: &str, asked: Option<&str>| -> Vec<StageId> {
         let of = instances.iter().filter(|one| means(crate::lang::spec::base_name(&one.name), &one.name, wanted));
-        of.flat_map(|one| &one.outputs).filter_map(|(_, from)| graph.find(&from.stage)).collect()
+        let outputs = of.flat_map(|one| &one.outputs).filter(|(port, _)| is_asked(asked, port));
+        outputs.filter_map(|(_, from)| graph.find(&from.stage)).collect()
     };
-    let of_stage = |wanted: &str| -> Vec<StageId> {
+    let of_stage = |wanted: &str, asked: Option<&str>| -> Vec<StageId> {
         let of = stages.iter().enumerate().filter(|(_, stage)| means(&stage.base_name, &stage.name, wanted));
+        let of = of.filter(|(_, stage)| asked.is_none() || stage.outputs.iter().any(|out| is_asked(asked, &out.port)));
         of.map(|(at, _)| StageId(at)).collect()
     };
     // One output of a stage with a body; the name alone means all of them.
@@ -242,9 +245,9 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
         }
     }
     // `folds.train` means the stage `folds`.
-    let mut names = std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(stage, _)| stage));
-    let found = names.find_map(|name| {
-        let ids = [of_instance(name), of_stage(name)].concat();
+    let names = [Some((name, None)), name.rsplit_once('.').map(|(stage, port)| (stage, Some(port)))];
+    let found = names.into_iter().flatten().find_map(|(name, asked)| {
+        let ids = [of_instance(name, asked), of_stage(name, asked)].concat();
         (!ids.is_empty()).then_some(ids)
     });
     found.ok_or_else(|| {

@@ -212,3 +212,27 @@ fn graph_draws_in_four_languages() {
         .code(0)
         .says(&["patches  extract    cached", "folds    split      will run"]);
 }
+
+#[test]
+fn copies_of_a_repeat_are_run_shown_and_explained_by_name() {
+    let space = Space::with(
+        "pipeline p seed=1 {
+    synthetic eyes { photographs 6; size 128 }
+    extract tiles { from eyes; size 32 }
+    repeat 2 fold {
+        split sides { from tiles; folds 2; fold $fold; valid 0.2 }
+        relabel strict { from sides.train; min-pixels 4 }
+    }
+}
+",
+    );
+    space.macula("run pipeline.kdl fold.2.strict").code(0).says(&["4 computed"]);
+    space.macula("run pipeline.kdl fold.sides.train").code(0).says(&["1 computed", "3 reused"]);
+    space.macula("run pipeline.kdl fold").code(0).says(&["1 computed"]);
+    for wrong in ["fold.nope", "fold.3.strict", "fold.sides.nope", "tiles.nope", "fold.2.strict.nope"] {
+        space.macula(&format!("run pipeline.kdl {wrong}")).code(2).says(&[wrong]);
+    }
+    space.macula("show pipeline.kdl fold.strict").code(2).says(&["stands for 2 stages", "fold.1.strict"]);
+    space.macula("why pipeline.kdl fold.strict").code(2).says(&["stands for 2 stages", "fold.2.strict"]);
+    space.macula("why pipeline.kdl fold.2.strict").code(0).says(&["fold.2.strict"]);
+}

@@ -313,9 +313,9 @@ fn numbers_of_copies_count_as_used_in_counts_and_settings_reach_each_of_them() {
     report page { of a.b.tiles a.c.others }
 }
 ";
-    let pipeline = one(text, &["a.b.3.tiles.size=32"]);
-    assert_eq!(value(&pipeline, "a.3.b.3.tiles", "size").to_string(), "32");
-    assert_eq!(value(&pipeline, "a.3.b.2.tiles", "size").to_string(), "64");
+    let pipeline = one(text, &["a.b.3.tiles.margin=8"]);
+    assert_eq!(value(&pipeline, "a.3.b.3.tiles", "margin").to_string(), "8");
+    assert_eq!(value(&pipeline, "a.3.b.2.tiles", "margin").to_string(), "0");
 }
 
 #[test]
