@@ -24,7 +24,7 @@ use crate::data::pattern::Pattern;
 use crate::data::pattern_matches::{PatternMatch, fitting, names};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::slides::{self, RegionSettings, is_slide};
-use crate::data::source_tree::{SourcePhotograph, extension, gather, is_photograph, read_text};
+use crate::data::source_tree::{SourcePhotograph, extension, gather, is_photograph, is_unnamed_dicom, read_text};
 use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -235,9 +235,10 @@ fn photographs<'f>(
     listed: &'f [String],
     are_slides: bool,
 ) -> Result<Vec<PatternMatch<'f>>, StageError> {
-    let may_be = |file: &&str| if are_slides { is_slide(file) } else { is_photograph(file) };
-    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(may_be).collect();
     let pattern = Pattern::of_param("photographs", params.text("photographs")?)?;
+    let is_unnamed = |file: &str| pattern.captures(file).is_some() && is_unnamed_dicom(root, file);
+    let may_be = |file: &&str| if are_slides { is_slide(file) } else { is_photograph(file) || is_unnamed(file) };
+    let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(may_be).collect();
     let fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
     if fits.is_empty() {
         let text = format!("no photograph in `{}` matches `{}`", root.display(), pattern.text());

@@ -105,6 +105,10 @@ fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec, inputs: &BTreeSet<Strin
         }
         step = read(pipeline, stage, port)?;
     };
+    if source.value("regions.size").is_some_and(|size| *size != Value::None) {
+        let text = format!("`{}` reads slides in regions, and `predict` reads whole files", source.base_name);
+        return Err(not_known(text).hint("list the slide in the source, and use a `predict` or `heat-map` stage"));
+    }
     let mut encodings: Vec<InputEncoding> = Vec::new();
     for join in joins {
         let Some(Value::Text(input)) = join.value("as") else { continue };
