@@ -75,7 +75,7 @@ fn pixels(entry: &Entry, photograph: &str, info: &SetInfo, objects: &Objects) ->
     Ok(bytes)
 }
 
-/// Photographs without masks: it is not said that a lesion is absent either.
+/// Photographs without masks and without what a table says of their lesions.
 fn photographs(tree: &Tree, objects: &Objects) -> Result<Vec<(String, GivenFile)>, StageError> {
     let mut files = Vec::new();
     for (name, entry) in &tree.entries {
@@ -87,7 +87,8 @@ fn photographs(tree: &Tree, objects: &Objects) -> Result<Vec<(String, GivenFile)
             let bug = |error: serde_json::Error| StageError::Bug(format!("`{name}`: {error}"));
             let facts: PhotographFacts = serde_json::from_slice(&objects.read(entry)?).map_err(bug)?;
             let without_mask = vec![WithoutMask::Unknown; facts.without_mask.len()];
-            GivenFile::Changed(serde_json::to_vec(&PhotographFacts { without_mask, ..facts }).map_err(bug)?)
+            let facts = PhotographFacts { without_mask, told_absent: Vec::new(), ..facts };
+            GivenFile::Changed(serde_json::to_vec(&facts).map_err(bug)?)
         } else {
             GivenFile::Whole(*entry)
         };
@@ -111,4 +112,29 @@ fn tables<'a>(
         Ok((name.clone(), GivenFile::Changed(Columns(columns).to_parquet().map_err(bug)?)))
     };
     entries.map(table).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_a_mask_contradicts_is_withheld_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = Objects::open(folder.path()).expect("a store");
+        let facts = PhotographFacts {
+            told_absent: vec![1],
+            patient: Some("p".to_owned()),
+            ..PhotographFacts::released(vec![WithoutMask::Present, WithoutMask::Absent])
+        };
+        let mut tree = Tree::default();
+        tree.insert("a/facts.json", objects.put(&serde_json::to_vec(&facts).expect("JSON")).expect("stored"));
+        tree.insert("a/mask.MA.png", objects.put(b"mask").expect("stored"));
+        let files = photographs(&tree, &objects).expect("files");
+        let [(name, GivenFile::Changed(bytes))] = &files[..] else { panic!("facts alone") };
+        let given: PhotographFacts = serde_json::from_slice(bytes).expect("facts");
+        let unlabelled = PhotographFacts::released(vec![WithoutMask::Unknown; 2]);
+        assert_eq!(given, PhotographFacts { patient: Some("p".to_owned()), ..unlabelled });
+        assert_eq!(name, "a/facts.json");
+    }
 }
