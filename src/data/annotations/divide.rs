@@ -4,9 +4,9 @@
 
 use std::ops::{ControlFlow, Range};
 
-use super::draw::{columns, covers_a_centre, round, under_corners};
+use super::draw::{covers_a_centre, of_runs, round, under_corners};
 use super::shape::{DrawnShape, RunOrder};
-use crate::data::bitmap::Bitmap;
+use crate::data::bitmap::{Bitmap, Rect};
 
 /// The grid of regions on a level of a slide.
 pub struct RegionGrid<'a> {
@@ -37,7 +37,12 @@ impl RegionGrid<'_> {
             });
             return Ok(());
         }
-        let Some([left, top, right, bottom]) = whole.bounds() else { return Ok(()) };
+        // Run lengths are often those of the whole picture, whatever they show of it.
+        let bounds = match &whole {
+            DrawnShape::Runs { order, corner, size, counts } => set_bounds(*order, *corner, *size, counts),
+            _ => whole.bounds(),
+        };
+        let Some([left, top, right, bottom]) = bounds else { return Ok(()) };
         for row in places(self.rows, top, bottom) {
             for column in places(self.columns, left, right) {
                 let corner = [self.columns[column], self.rows[row]];
@@ -47,7 +52,21 @@ impl RegionGrid<'_> {
                     DrawnShape::Ellipse { centre, radii, degrees } => {
                         DrawnShape::Ellipse { centre: moved(*centre, corner), radii: *radii, degrees: *degrees }
                     }
-                    DrawnShape::Runs { .. } => runs(&whole, size, corner, own),
+                    DrawnShape::Runs { order, corner: first, size: area, counts } => {
+                        let inside = [0, 1].map(|axis| corner[axis] as usize..(corner[axis] + own[axis]) as usize);
+                        let mut bits = Bitmap::new(own[0] as usize, own[1] as usize);
+                        let mut any = false;
+                        let [left, top] = [inside[0].start, inside[1].start];
+                        let _ = of_runs(*order, *first, *area, counts, inside, &mut |y, columns| {
+                            any = true;
+                            bits.set_columns(y - top, columns.start - left..columns.end - left);
+                            ControlFlow::Continue(())
+                        });
+                        if any {
+                            each(self.number(column, row), as_runs(&bits));
+                        }
+                        continue;
+                    }
                 };
                 if covers_a_centre(&part, own) {
                     each(self.number(column, row), part);
@@ -123,27 +142,49 @@ fn near(rings: &[Vec<[f64; 2]>], corner: [u32; 2], size: [u32; 2]) -> Vec<Vec<[f
     rings.iter().map(ring).filter(|ring| ring.len() > 2).collect()
 }
 
-/// The part of run lengths in a region, row by row.
-fn runs(shape: &DrawnShape, level: (usize, usize), corner: [u32; 2], size: [u32; 2]) -> DrawnShape {
-    let ([left, top], [width, height]) = (corner.map(|at| at as usize), size.map(|side| side as usize));
-    let mut bits = Bitmap::new(width, height);
-    let _ = columns(shape, level, &mut |y, columns| {
-        let columns = columns.start.max(left)..columns.end.min(left + width);
-        if (top..top + height).contains(&y) && columns.start < columns.end {
-            bits.set_columns(y - top, columns.start - left..columns.end - left);
+/// The rectangle around the pixels that run lengths show: left, top, right, bottom; [`None`] if they show none.
+fn set_bounds(order: RunOrder, corner: [u32; 2], area: [u32; 2], counts: &[u32]) -> Option<[f64; 4]> {
+    // Lines are columns or rows; the other axis is along them.
+    let (line, across, along) = match order {
+        RunOrder::Columns => (u64::from(area[1]), 0, 1),
+        RunOrder::Rows => (u64::from(area[0]), 1, 0),
+    };
+    let mut found: Option<[[u64; 2]; 2]> = None;
+    let mut at = 0;
+    for (number, count) in counts.iter().enumerate() {
+        let end = at + u64::from(*count);
+        if number % 2 == 1 && end > at {
+            let (first, last) = (at / line, (end - 1) / line);
+            let own = if first == last { [at % line, (end - 1) % line + 1] } else { [0, line] };
+            let mut both = [[0; 2]; 2];
+            (both[across], both[along]) = ([first, last + 1], own);
+            found = Some(found.map_or(both, |known| {
+                [0, 1].map(|axis| [known[axis][0].min(both[axis][0]), known[axis][1].max(both[axis][1])])
+            }));
         }
-        ControlFlow::Continue(())
-    });
-    let (mut counts, mut inside, mut run) = (Vec::new(), false, 0_u32);
-    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
-        if bits.get(x, y) != inside {
-            counts.push(std::mem::take(&mut run));
-            inside = !inside;
-        }
-        run += 1;
+        at = end;
     }
-    counts.push(run);
-    DrawnShape::Runs { order: RunOrder::Rows, corner: [0, 0], size, counts }
+    let [[left, right], [top, bottom]] = found?;
+    let moved = |at: u64, axis: usize| (at + u64::from(corner[axis])) as f64;
+    Some([moved(left, 0), moved(top, 1), moved(right, 0), moved(bottom, 1)])
+}
+
+/// Run lengths of these pixels, row by row.
+fn as_runs(bits: &Bitmap) -> DrawnShape {
+    let (width, height) = (bits.width(), bits.height());
+    let (mut counts, mut end) = (Vec::new(), 0);
+    for (x, y) in bits.pixels_in(Rect { left: 0, top: 0, right: width, bottom: height }) {
+        let at = y * width + x;
+        match counts.last_mut() {
+            Some(run) if at == end => *run += 1,
+            _ => counts.extend([(at - end) as u32, 1]),
+        }
+        end = at + 1;
+    }
+    if end < width * height {
+        counts.push((width * height - end) as u32);
+    }
+    DrawnShape::Runs { order: RunOrder::Rows, corner: [0, 0], size: [width as u32, height as u32], counts }
 }
 
 #[cfg(test)]
@@ -213,6 +254,49 @@ mod tests {
             DrawnShape::Runs { order: RunOrder::Columns, corner: [60, 60], size: [10, 10], counts: vec![7, 86, 7] };
         assert_eq!(of_regions(&grid(false), &runs), whole(&grid(false), &runs));
         assert!(grid(true).divide(&runs, |_, _| {}).is_err(), "of a reduced level");
+    }
+
+    #[test]
+    fn run_lengths_of_a_whole_picture_are_those_of_the_regions_that_they_show() {
+        let picture = |order, set: fn(u32, u32) -> bool| {
+            let at = |at: u32| match order {
+                RunOrder::Columns => set(at / 150, at % 150),
+                RunOrder::Rows => set(at % 200, at / 200),
+            };
+            let mut counts = vec![0];
+            for i in 0..200 * 150 {
+                if at(i) != (counts.len() % 2 == 0) {
+                    counts.push(0);
+                }
+                *counts.last_mut().expect("a run") += 1;
+            }
+            DrawnShape::Runs { order, corner: [0, 0], size: [200, 150], counts }
+        };
+        let sets: [fn(u32, u32) -> bool; 5] = [
+            |x, y| x == 130 && y == 70,
+            |x, y| (60..70).contains(&x) && (60..70).contains(&y),
+            |x, y| x < 64 && y < 64,
+            |x, y| (x + y) % 3 == 0,
+            |_, _| true,
+        ];
+        let regions = [&[5][..], &[0, 1, 3, 4], &[0], &[0, 1, 2, 3, 4, 5], &[0, 1, 2, 3, 4, 5]];
+        for order in [RunOrder::Columns, RunOrder::Rows] {
+            for (set, regions) in sets.iter().zip(regions) {
+                let shape = picture(order, *set);
+                assert_eq!(of_regions(&grid(false), &shape), whole(&grid(false), &shape));
+                let mut shown = Vec::new();
+                grid(false).divide(&shape, |number, _| shown.push(number)).expect("the full level");
+                assert_eq!(shown, regions, "{order:?}");
+            }
+        }
+        let DrawnShape::Runs { counts, .. } = as_runs(&Bitmap::new(3, 2)) else { panic!("run lengths") };
+        assert_eq!(counts, [6]);
+        let mut bits = Bitmap::new(3, 2);
+        for (x, y) in [(0, 0), (2, 0), (0, 1)] {
+            bits.set(x, y);
+        }
+        let DrawnShape::Runs { counts, .. } = as_runs(&bits) else { panic!("run lengths") };
+        assert_eq!(counts, [0, 1, 1, 2, 2]);
     }
 
     #[test]

@@ -80,7 +80,9 @@ pub(super) fn columns(shape: &DrawnShape, size: (usize, usize), each: ColumnSink
     match shape {
         DrawnShape::Polygon(rings) => of_polygon(rings, size, each),
         DrawnShape::Ellipse { centre, radii, degrees } => of_ellipse(shape, *centre, *radii, *degrees, size, each),
-        DrawnShape::Runs { order, corner, size: area, counts } => of_runs(*order, *corner, *area, counts, size, each),
+        DrawnShape::Runs { order, corner, size: area, counts } => {
+            of_runs(*order, *corner, *area, counts, [0..size.0, 0..size.1], each)
+        }
     }
 }
 
@@ -186,14 +188,16 @@ fn of_ellipse(
     ControlFlow::Continue(())
 }
 
-fn of_runs(
+/// The pixels of run lengths in these columns and rows. Lines outside cost no time for each pixel.
+pub(super) fn of_runs(
     order: RunOrder,
     corner: [u32; 2],
     area: [u32; 2],
     counts: &[u32],
-    (width, height): (usize, usize),
+    [xs, ys]: [Range<usize>; 2],
     each: ColumnSink<'_>,
 ) -> ControlFlow<()> {
+    let common = |one: Range<usize>, other: &Range<usize>| one.start.max(other.start)..one.end.min(other.end);
     let [left, top] = corner.map(|at| at as usize);
     let line = match order {
         RunOrder::Columns => area[1] as usize,
@@ -208,15 +212,15 @@ fn of_runs(
             match order {
                 RunOrder::Columns => {
                     let x = left + line_number;
-                    for y in (top + first..top + last).take_while(|y| *y < height) {
-                        if x < width {
+                    if xs.contains(&x) {
+                        for y in common(top + first..top + last, &ys) {
                             each(y, x..x + 1)?;
                         }
                     }
                 }
                 RunOrder::Rows => {
-                    let columns = (left + first).min(width)..(left + last).min(width);
-                    if top + line_number < height && !columns.is_empty() {
+                    let columns = common(left + first..left + last, &xs);
+                    if ys.contains(&(top + line_number)) && !columns.is_empty() {
                         each(top + line_number, columns)?;
                     }
                 }

@@ -1,7 +1,6 @@
 //! Masks of several classes: the pixels of one value or colour. Knows no class.
 
 use std::fmt;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,21 +128,14 @@ const MOST_VALUES: usize = 256;
 /// # Errors
 /// A short description of what is wrong with the file.
 pub(super) fn read(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
-    let mut found: Vec<(usize, Range<usize>)> = Vec::new();
-    let (width, height, orientation) = each_pixel(bytes, Some(value), |x, y, pixel| {
+    let mut mask = None;
+    let ([width, height], orientation) = each_pixel(bytes, Some(value), |[width, height], x, y, pixel| {
         if pixel.is(value)? {
-            match found.last_mut() {
-                Some((row, columns)) if *row == y && columns.end == x => columns.end += 1,
-                _ => found.push((y, x..x + 1)),
-            }
+            mask.get_or_insert_with(|| Bitmap::new(width, height)).set(x, y);
         }
         Ok(())
     })?;
-    let mut mask = Bitmap::new(width, height);
-    for (y, columns) in found {
-        mask.set_columns(y, columns);
-    }
-    Ok(Mask::released(mask).shown(orientation))
+    Ok(Mask::released(mask.unwrap_or_else(|| Bitmap::new(width, height))).shown(orientation))
 }
 
 /// Values of a mask of several classes that are neither black nor one of `classes`, each with its number of pixels, the most frequent
@@ -154,7 +146,7 @@ pub(super) fn read(bytes: &[u8], value: MaskValue) -> Result<Mask, String> {
 pub(super) fn other_values(bytes: &[u8], classes: &[MaskValue]) -> Result<Vec<(String, u64)>, String> {
     let mut counts: Vec<(LabelPixel, u64)> = Vec::new();
     let mut last = 0;
-    each_pixel(bytes, None, |_, _, pixel| {
+    each_pixel(bytes, None, |_, _, _, pixel| {
         // Most pixels equal the one before.
         if counts.get(last).is_none_or(|(known, _)| *known != pixel) {
             last = counts.iter().position(|(known, _)| *known == pixel).unwrap_or_else(|| {
@@ -190,21 +182,21 @@ fn possible(value: Option<MaskValue>, bits: u32) -> Result<(), String> {
     }
 }
 
-/// Calls `each` for every pixel that is not transparent, after checking that the file can hold `value`; returns width, height and the
-/// orientation, which is not applied.
+/// Calls `each` for every pixel that is not transparent, with the mask's width and height, after checking that the file can hold `value`;
+/// returns width and height, and the orientation, which is not applied.
 fn each_pixel(
     bytes: &[u8],
     value: Option<MaskValue>,
-    each: impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
-) -> Result<(usize, usize, Orientation), String> {
+    each: impl FnMut([usize; 2], usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<([usize; 2], Orientation), String> {
     if tiff::begins(bytes) { of_tiff(bytes, value, each) } else { of_png(bytes, value, each) }
 }
 
 fn of_png(
     bytes: &[u8],
     value: Option<MaskValue>,
-    mut each: impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
-) -> Result<(usize, usize, Orientation), String> {
+    mut each: impl FnMut([usize; 2], usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<([usize; 2], Orientation), String> {
     let PngPixels { header, frame, bytes } = decoded(bytes, |_| ::png::Transformations::IDENTITY)?;
     let (width, height) = (frame.width as usize, frame.height as usize);
     let (samples, bits) = (frame.color_type.samples(), frame.bit_depth as usize);
@@ -233,24 +225,26 @@ fn of_png(
                 (pixel, matches!(samples, 2 | 4) && sample(row, first + samples - 1) == 0)
             };
             if !is_clear {
-                each(x, y, pixel)?;
+                each([width, height], x, y, pixel)?;
             }
         }
     }
-    Ok((width, height, header.orientation))
+    Ok(([width, height], header.orientation))
 }
 
 fn of_tiff(
     bytes: &[u8],
     value: Option<MaskValue>,
-    mut each: impl FnMut(usize, usize, LabelPixel) -> Result<(), String>,
-) -> Result<(usize, usize, Orientation), String> {
+    mut each: impl FnMut([usize; 2], usize, usize, LabelPixel) -> Result<(), String>,
+) -> Result<([usize; 2], Orientation), String> {
     let file = TiffFile::open(ByteSource::Memory(bytes))?;
     file.one_page()?;
     let image = TiffImage::describe(&file)?;
     possible(value, u32::from(image.most).count_ones())?;
+    let size = [image.width, image.height];
+    let mut each = |x, y, pixel| each(size, x, y, pixel);
     image.rows(&file, |row, left, y| each_of_row(&image, row, left, y, &mut each))?;
-    Ok((image.width, image.height, file.orientation()))
+    Ok((size, file.orientation()))
 }
 
 /// Calls `each` for every pixel of a row of a strip or tile that is not transparent; `left` is the column of its first pixel.
@@ -346,6 +340,8 @@ mod tests {
         let deep: Vec<u8> = [0_u16, 300, 300, 1].iter().flat_map(|value| value.to_ne_bytes()).collect();
         assert_eq!(found(&png(&deep, 2, 2, PixelFormat::Grey16), "300"), [(1, 0), (0, 1)]);
         assert!(read(b"\xff\xd8\xff", MaskValue::Number(1)).is_err(), "JPEG blurs values");
+        let empty = read(&grey, MaskValue::Number(9)).expect("a mask");
+        assert_eq!((empty.bits().width(), empty.bits().height()), (2, 2), "the size of a mask without the value");
     }
 
     #[test]
