@@ -74,11 +74,18 @@ impl FileWindow {
 
     fn at(&self, from: usize, len: usize) -> Option<Vec<u8>> {
         let end = from.checked_add(len).filter(|end| *end <= self.size)?;
+        let read = |len: usize| {
+            let mut bytes = vec![0; len];
+            self.file.read_exact_at(&mut bytes, from as u64).ok()?;
+            Some(bytes)
+        };
+        // A copy of much is not kept.
+        if len > WINDOW {
+            return read(len);
+        }
         let mut window = self.window.borrow_mut();
         if from < window.0 || end > window.0 + window.1.len() {
-            let mut bytes = vec![0; len.max(WINDOW).min(self.size - from)];
-            self.file.read_exact_at(&mut bytes, from as u64).ok()?;
-            *window = (from, bytes);
+            *window = (from, read(WINDOW.min(self.size - from))?);
         }
         Some(window.1[from - window.0..][..len].to_vec())
     }

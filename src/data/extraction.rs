@@ -88,15 +88,9 @@ fn cut_into(
     let digest = opened.photograph(photograph)?;
     let masks =
         (0..opened.classes.len()).map(|k| opened.annotation(k, photograph)).collect::<Result<Vec<_>, StageError>>()?;
-    let is_cut = opened.is_region() || rule.grid.size < photograph.width.max(photograph.height);
+    let is_cut = opened.is_part() || rule.grid.size < photograph.width.max(photograph.height);
     let masks = if is_cut && rule.image_labels == ImageLabels::Covering {
-        let of_part = |annotation| match annotation {
-            Annotation::Present => Annotation::Unknown,
-            // Of a part of a photograph with one class, it is not known which class it shows, nor which it does not.
-            _ if !opened.facts.labels.is_multi_label() => Annotation::Unknown,
-            other => other,
-        };
-        masks.into_iter().map(of_part).collect()
+        masks.into_iter().map(|annotation| annotation.of_part(opened.facts.labels)).collect()
     } else {
         masks
     };

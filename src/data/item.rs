@@ -11,7 +11,7 @@ use super::mask::{self, Mask, MaskValues};
 use super::orientation::Orientation;
 use super::photographs::{LabelScheme, PhotographFacts, PhotographSet, WithoutMask};
 use super::slide_region::{self, SlideRegion};
-use super::slides::{self, RegionMaskFault};
+use super::slides::{self, BlockMemory, RegionMaskFault};
 use super::source_tree::DICOM;
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
@@ -74,12 +74,26 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
         Item { name: name.clone(), tree, bytes_in_flight }
     };
     let mut items: Vec<Item> = described.photographs.par_iter().map(item).collect();
+    let mut blocks = BlockMemory::default();
     for item in &mut items {
         if let Some(region) = region_of(&item.name, &item.tree, objects)? {
-            item.bytes_in_flight = region.bytes_in_flight();
+            item.bytes_in_flight = region.bytes_in_flight() + largest_block(item, &region, &mut blocks, objects);
         }
     }
     Ok(items)
+}
+
+/// Most bytes that the strips or tiles of one file take while a region and its masks are read, which is done one after the other.
+fn largest_block(item: &Item, region: &SlideRegion, known: &mut BlockMemory, objects: &Objects) -> u64 {
+    let files = item.tree.entries.iter().filter_map(|(file, entry)| {
+        let is_mask = file.starts_with("mask.") && !file.ends_with(&format!(".{DRAWN}"));
+        let level = file.starts_with("photograph.").then_some(region.level_size);
+        (is_mask || level.is_some()).then_some((file, entry, level))
+    });
+    let bytes = files.map(|(file, entry, level)| {
+        known.of(entry.digest, level, || objects.outside(entry, &format!("{}/{file}", item.name)))
+    });
+    bytes.max().unwrap_or(0)
 }
 
 /// The region of a slide that a photograph is; [`None`] if its file is the photograph.
@@ -105,6 +119,17 @@ impl Annotation {
     #[must_use]
     pub const fn mask(&self) -> Option<&Mask> {
         if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+
+    /// What it says of a part of its photograph.
+    #[must_use]
+    pub fn of_part(self, labels: LabelScheme) -> Self {
+        match self {
+            Self::Present => Self::Unknown,
+            // Of a part of a photograph with one class, it is not known which class it shows, nor which it does not.
+            _ if !labels.is_multi_label() => Self::Unknown,
+            other => other,
+        }
     }
 }
 
@@ -207,6 +232,12 @@ impl<'a> OpenPhotograph<'a> {
     #[must_use]
     pub const fn is_region(&self) -> bool {
         self.region.is_some()
+    }
+
+    /// Whether it is a region of a slide, or was one before it was changed: labels of the slide do not hold for it.
+    #[must_use]
+    pub const fn is_part(&self) -> bool {
+        self.is_region() || self.facts.part
     }
 
     /// The mask of class `k`, checked against the decoded photograph; [`None`] if there is no such file (see
@@ -346,7 +377,8 @@ impl<'a> OpenPhotograph<'a> {
         if self.facts.told_absent.contains(&k) && !is_empty {
             note(ImageIssueKind::LabelAbsent);
         }
-        if self.without_mask(k) == WithoutMask::Present && is_empty {
+        // A slide's lesion need not be in every region.
+        if self.without_mask(k) == WithoutMask::Present && is_empty && !self.is_part() {
             note(ImageIssueKind::LabelPresent);
         }
         match mask.seen() {
@@ -372,11 +404,12 @@ impl<'a> OpenPhotograph<'a> {
         Ok(())
     }
 
-    /// Values of no class in the common mask of class `k`; nothing if it is that of an earlier class as well.
+    /// Values of no class in the common mask of class `k`; nothing if it is that of an earlier class as well, or of a slide, whose mask is not
+    /// read as a whole.
     fn other_values(&self, k: usize, entry: &Entry) -> Result<Vec<(String, u64)>, StageError> {
         let is_of_earlier =
             |class: &String| self.tree.under(&format!("mask.{class}.")).next().is_some_and(|(_, own)| own == entry);
-        if !self.facts.is_common_mask(k) || self.classes[..k].iter().any(is_of_earlier) {
+        if self.is_region() || !self.facts.is_common_mask(k) || self.classes[..k].iter().any(is_of_earlier) {
             return Ok(Vec::new());
         }
         let classes: Vec<_> = self.facts.mask_values.iter().flatten().copied().collect();

@@ -70,6 +70,9 @@ pub struct PhotographFacts {
     /// Indices of classes that a table says are absent, although the photograph has a mask of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told_absent: Vec<usize>,
+    /// Whether it was a region of a slide before it was changed, so that labels of the slide do not hold for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
 }
 
 const fn any_value() -> u8 {
@@ -95,6 +98,7 @@ impl PhotographFacts {
             labels: LabelScheme::MultiLabel,
             mask_values: Vec::new(),
             told_absent: Vec::new(),
+            part: false,
         }
     }
 

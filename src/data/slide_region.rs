@@ -53,7 +53,7 @@ impl SlideRegion {
         format!("{slide}.x{}y{}", self.left, self.top)
     }
 
-    /// Estimated peak bytes while it is read and cut.
+    /// Estimated peak bytes while it is read and cut, without those of strips and tiles.
     #[must_use]
     pub const fn bytes_in_flight(&self) -> u64 {
         self.width as u64 * self.height as u64 * 6

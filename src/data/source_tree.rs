@@ -72,7 +72,12 @@ pub fn gather(
     for photograph in found {
         let name = &photograph.name;
         let (entry, path) = next()?;
-        let place = format!("{name}/photograph.{}", photograph_extension(&photograph.file));
+        let extension_in_set = if photograph.region.is_some() {
+            extension(&photograph.file)
+        } else {
+            photograph_extension(&photograph.file)
+        };
+        let place = format!("{name}/photograph.{extension_in_set}");
         files.placed(&entry, &place, path);
         if let Some(other) = seen.insert(entry, &photograph.file)
             && (photograph.region.is_none() || other != photograph.file)
@@ -261,7 +266,7 @@ pub fn is_unnamed_dicom(root: &Path, file: &str) -> bool {
     may_be && dicom::is_dicom(&root.join(file))
 }
 
-/// Extension of a photograph's file in a photograph set.
+/// Extension of a photograph's file in a photograph set; slides keep their own.
 #[must_use]
 pub fn photograph_extension(file: &str) -> String {
     if is_picture(file) { extension(file) } else { DICOM.to_owned() }

@@ -84,7 +84,8 @@ fn one(ctx: &Ctx, item: &Item) -> Result<ItemResult, StageError> {
     }
     // Photographs of different sizes are fitted by different factors, which are no whole numbers.
     let scale = if side.is_some() { 1 } else { opened.facts.scale * by as u32 };
-    let facts = PhotographFacts { scale, mask_from: 1, counted: true, mask_values: Vec::new(), ..opened.facts };
+    let part = opened.is_part();
+    let facts = PhotographFacts { scale, mask_from: 1, counted: true, mask_values: Vec::new(), part, ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     image_issues::write(&issues, &mut tree, ctx.objects)?;
     Ok(tree.into())

@@ -142,19 +142,24 @@ fn distinct(sources: &[CheckedSource]) -> Vec<(usize, usize)> {
     all.filter(|(_, photograph)| seen.insert((&photograph.file, photograph.digest))).map(|(place, _)| place).collect()
 }
 
-/// A warning for each file that has the same bytes as an earlier one.
+/// A warning for each file that has the same bytes as an earlier one: one for all regions of a slide.
 fn identical(sources: &[CheckedSource], places: &[(usize, usize)]) -> Vec<DataFinding> {
     let mut last: BTreeMap<Digest, (&CheckedSource, &CheckedPhotograph)> = BTreeMap::new();
     let mut found = Vec::new();
+    // Pairs of files that were reported, and with which classes.
+    let (mut known, mut known_contrary) = (BTreeSet::new(), BTreeSet::new());
     for (source, at) in places {
         let source = &sources[*source];
         let photograph = &source.photographs[*at];
         let Some(other) = last.insert(photograph.digest, (source, photograph)) else { continue };
-        let text = format!("`{}` and `{}` are identical files", other.1.file, photograph.file);
-        let finding = DataFinding::warning("same-photograph", text).hint("remove one of them");
-        found.push(finding.of_photograph(&photograph.name, &photograph.file));
+        let pair = (&other.1.file, &photograph.file);
+        if known.insert(pair) {
+            let text = format!("`{}` and `{}` are identical files", other.1.file, photograph.file);
+            let finding = DataFinding::warning("same-photograph", text).hint("remove one of them");
+            found.push(finding.of_photograph(&photograph.name, &photograph.file));
+        }
         let contrary = contrary(other, (source, photograph));
-        if !contrary.is_empty() {
+        if !contrary.is_empty() && known_contrary.insert((pair, contrary.clone())) {
             let classes: Vec<String> = contrary.iter().map(|class| format!("`{class}`")).collect();
             let text = format!(
                 "`{}` and `{}` are identical files with opposite labels of {}",

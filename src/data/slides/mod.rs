@@ -4,6 +4,7 @@
 mod cut;
 mod layout;
 mod mask;
+mod memory;
 mod read;
 mod settings;
 mod shapes;
@@ -13,6 +14,7 @@ pub use layout::slide_size;
 pub use settings::RegionSettings;
 
 pub(super) use mask::{RegionMaskFault, region_mask};
+pub(super) use memory::BlockMemory;
 pub(super) use read::read;
 
 /// Code of slides that cannot be read in regions.

@@ -11,17 +11,20 @@ use crate::data::bitmap::Rect;
 /// Most bytes of an unpacked strip or tile that is read for a part of the image: a tile of 4096 x 4096 has 50 million.
 const MOST_BLOCK: usize = 1 << 27;
 
+/// Bytes of rows of an uncompressed strip or tile that are read at a time.
+const BAND: usize = 1 << 20;
+
 /// What a packed block may have more than an unpacked one, bytes: headers and tables.
 const OVERHEAD: usize = 1 << 16;
 
 /// The end of messages about strips and tiles that end too early.
 pub(super) const TOO_SHORT: &str = "its pixels end too early: the file is truncated or damaged";
 
-/// Rows of a strip or tile.
-struct BlockRows<'a> {
-    bytes: Cow<'a, [u8]>,
-    /// Row of the block that the bytes begin with.
-    first: usize,
+/// Rows and columns of a strip or tile.
+struct BlockPart {
+    block: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
 }
 
 impl TiffImage {
@@ -38,8 +41,8 @@ impl TiffImage {
         for block in 0..across * self.height.div_ceil(self.block_height) {
             let (left, top) = (block % across * self.block_width, block / across * self.block_height);
             let rows = self.block_height.min(self.height - top);
-            let data = self.block(file, block, 0..rows)?;
-            for (row, y) in data.bytes.chunks_exact(self.row_bytes()).zip(top..top + rows) {
+            let data = self.block(file, block, rows)?;
+            for (row, y) in data.chunks_exact(self.row_bytes()).zip(top..top + rows) {
                 take(row, left, y)?;
             }
         }
@@ -49,7 +52,7 @@ impl TiffImage {
     /// Refuses strips and tiles that are too large to be unpacked for a part of the image. Uncompressed ones are read row by row.
     pub(super) fn bounded(&self) -> Result<(), String> {
         let most = self.row_bytes().saturating_mul(self.block_height);
-        if most <= MOST_BLOCK || self.compression == 1 && self.row_bytes() <= MOST_BLOCK {
+        if most <= MOST_BLOCK || self.is_plain() && self.row_bytes() <= MOST_BLOCK {
             return Ok(());
         }
         let kind = if self.tiled { "tiles" } else { "strips" };
@@ -61,8 +64,22 @@ impl TiffImage {
         ))
     }
 
-    /// Passes the rows of all strips and tiles within `rect` to `take`: the bytes of a row, the first pixel and the number of pixels of it that are
-    /// within, and the column and row in `rect` where these belong.
+    /// Most bytes that strips or tiles take while a part of the image is read.
+    pub(super) fn part_bytes(&self) -> usize {
+        if self.is_plain() {
+            return self.row_bytes().max(BAND);
+        }
+        // Packed and unpacked.
+        self.row_bytes().saturating_mul(self.block_height).saturating_mul(2).saturating_add(OVERHEAD)
+    }
+
+    /// Whether the rows of strips and tiles lie in the file as they are.
+    const fn is_plain(&self) -> bool {
+        self.compression == 1 && !self.reversed
+    }
+
+    /// Passes the rows of all strips and tiles within `rect` to `take`: bytes of a row, the pixels of these that are within, and the column and
+    /// row in `rect` where these belong.
     ///
     /// # Errors
     /// A damaged file, with the strip or tile.
@@ -82,20 +99,19 @@ impl TiffImage {
             let rows = rect.top.saturating_sub(top)..self.block_height.min(bottom - top);
             for column in rect.left / self.block_width..right.div_ceil(self.block_width) {
                 let left = column * self.block_width;
-                let data = self.block(file, down * across + column, rows.clone()).map_err(|reason| {
-                    let number = down * across + column;
-                    if self.tiled {
-                        format!("tile {number} (column {column}, row {down}): {reason}")
-                    } else {
-                        format!("strip {number}: {reason}")
-                    }
-                })?;
+                let block = down * across + column;
                 let within = rect.left.saturating_sub(left)..self.block_width.min(right - left);
                 let x = left + within.start - rect.left;
-                for row in rows.clone() {
-                    let bytes = &data.bytes[(row - data.first) * self.row_bytes()..][..self.row_bytes()];
-                    take(bytes, within.clone(), x, top + row - rect.top);
-                }
+                let part = BlockPart { block, rows: rows.clone(), columns: within };
+                self.part(file, &part, |bytes, within, row| take(bytes, within, x, top + row - rect.top)).map_err(
+                    |reason| {
+                        if self.tiled {
+                            format!("tile {block} (column {column}, row {down}): {reason}")
+                        } else {
+                            format!("strip {block}: {reason}")
+                        }
+                    },
+                )?;
             }
         }
         Ok(())
@@ -141,30 +157,78 @@ impl TiffImage {
         (self.block_width * self.samples * self.bits).div_ceil(8)
     }
 
-    /// These rows of a strip or tile, possibly after others.
-    fn block<'a>(&self, file: &TiffFile<'a>, block: usize, rows: Range<usize>) -> Result<BlockRows<'a>, String> {
+    /// Passes bytes of each row of a part of a strip or tile to `take`, with the pixels of these that belong to the part, and the row.
+    fn part(
+        &self,
+        file: &TiffFile<'_>,
+        part: &BlockPart,
+        mut take: impl FnMut(&[u8], Range<usize>, usize),
+    ) -> Result<(), String> {
+        let BlockPart { block, rows, columns } = part;
+        let length = self.row_bytes();
+        if !self.is_plain() {
+            let data = self.block(file, *block, rows.end)?;
+            for (row, bytes) in data.chunks_exact(length).enumerate().take(rows.end).skip(rows.start) {
+                take(bytes, columns.clone(), row);
+            }
+            return Ok(());
+        }
+        let (offset, size) = self.place(file, *block)?;
+        if size < length * rows.end {
+            return Err(TOO_SHORT.to_owned());
+        }
+        // Eight pixels begin and end with a byte; differences refer to the first one.
+        let first = if self.differences { 0 } else { columns.start / 8 * 8 };
+        let within = columns.start - first..columns.end - first;
+        let pixel = self.samples * self.bits;
+        let (start, end) = (first * pixel / 8, (columns.end * pixel).div_ceil(8));
+        // What lies between the rows of a narrow part is not read.
+        let band = if (end - start) * 2 < length { 1 } else { (BAND / length).max(1) };
+        for top in rows.clone().step_by(band) {
+            let count = band.min(rows.end - top);
+            let from = offset.saturating_add(top * length + start);
+            let mut bytes = file.slice(from, (count - 1) * length + end - start)?;
+            for row in 0..count {
+                let own = row * length..row * length + end - start;
+                if self.differences {
+                    self.undo_differences(&mut bytes.to_mut()[own.clone()]);
+                }
+                take(&bytes[own], within.clone(), top + row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Offset of a strip or tile, and its size by the file.
+    fn place(&self, file: &TiffFile<'_>, block: usize) -> Result<(usize, usize), String> {
         let (offsets, sizes) = if self.tiled { (324, 325) } else { (273, 279) };
         let missing = || "it has no strip or tile offsets".to_owned();
         let offset = file.value(offsets, block)?.ok_or_else(missing)?;
-        let whole = self.row_bytes() * rows.end;
         // Some writers omit the size of a single strip.
         let left = file.size().saturating_sub(offset);
         let size = if file.count(sizes) == 0 { left } else { file.value(sizes, block)?.ok_or_else(missing)? };
         if size == 0 {
             return Err("it is missing in the file (a sparse TIFF)".to_owned());
         }
-        if self.compression == 1 && !self.reversed {
-            return self.uncompressed(file, offset, size, rows);
-        }
-        if size > left {
+        if size > left && !self.is_plain() {
             return Err(super::directory::OUTSIDE.to_owned());
+        }
+        Ok((offset, size))
+    }
+
+    /// The first rows of a strip or tile, possibly with others after them.
+    fn block<'a>(&self, file: &TiffFile<'a>, block: usize, rows: usize) -> Result<Cow<'a, [u8]>, String> {
+        let (offset, size) = self.place(file, block)?;
+        let whole = self.row_bytes() * rows;
+        if self.is_plain() && size < whole {
+            return Err(TOO_SHORT.to_owned());
         }
         // Lossless compression makes noise a little larger; beyond that, the bytes are not the block's.
         let most = (self.row_bytes() * self.block_height).saturating_mul(2).saturating_add(OVERHEAD);
-        let size = size.min(most.max(MOST_BLOCK));
+        let size = if self.is_plain() { whole } else { size.min(most.max(MOST_BLOCK)) };
         let mut raw = file.slice(offset, size)?;
         if let Some(jpeg) = &self.jpeg {
-            return Ok(BlockRows { bytes: Cow::Owned(jpeg.decode(&raw, self, rows.end)?), first: 0 });
+            return Ok(Cow::Owned(jpeg.decode(&raw, self, rows)?));
         }
         if self.reversed {
             raw.to_mut().iter_mut().for_each(|byte| *byte = byte.reverse_bits());
@@ -181,27 +245,7 @@ impl TiffImage {
         if self.differences {
             data.to_mut().chunks_exact_mut(self.row_bytes()).for_each(|row| self.undo_differences(row));
         }
-        Ok(BlockRows { bytes: data, first: 0 })
-    }
-
-    /// Rows of an uncompressed block, which lie in the file as they are.
-    fn uncompressed<'a>(
-        &self,
-        file: &TiffFile<'a>,
-        offset: usize,
-        size: usize,
-        rows: Range<usize>,
-    ) -> Result<BlockRows<'a>, String> {
-        let end = self.row_bytes() * rows.end;
-        if size < end {
-            return Err(TOO_SHORT.to_owned());
-        }
-        let from = self.row_bytes() * rows.start;
-        let mut data = file.slice(offset.saturating_add(from), end - from)?;
-        if self.differences {
-            data.to_mut().chunks_exact_mut(self.row_bytes()).for_each(|row| self.undo_differences(row));
-        }
-        Ok(BlockRows { bytes: data, first: rows.start })
+        Ok(data)
     }
 
     fn undo_differences(&self, row: &mut [u8]) {

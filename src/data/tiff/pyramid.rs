@@ -161,6 +161,11 @@ impl<'a> PyramidLevel<'a> {
         self.image.as_ref().map_or(1, |image| image.block_height)
     }
 
+    /// Most bytes that strips or tiles take while a part is read.
+    pub(in crate::data) fn part_bytes(&self) -> usize {
+        self.image.as_ref().map_or(0, TiffImage::part_bytes)
+    }
+
     /// Bits per sample.
     pub(in crate::data) fn bits(&self) -> u8 {
         self.image.as_ref().map_or(8, |image| image.bits as u8)

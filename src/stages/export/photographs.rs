@@ -94,7 +94,11 @@ fn photograph(ctx: &Ctx, spec: &ExportSpec, item: &Item) -> Result<PhotographFil
     }
     let (mut states, mut found) = (Vec::new(), Vec::new());
     for (class, class_name) in opened.classes.iter().enumerate() {
-        let annotation = opened.annotation(class, &photograph)?;
+        let annotation = match opened.annotation(class, &photograph)? {
+            Annotation::Mask(mask) => Annotation::Mask(mask),
+            other if opened.is_part() => other.of_part(opened.facts.labels),
+            other => other,
+        };
         states.push(match &annotation {
             Annotation::Mask(mask) if mask.bits().count() > 0 => Label::Present,
             Annotation::Mask(_) | Annotation::Absent => Label::Absent,

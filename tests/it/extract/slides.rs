@@ -9,13 +9,14 @@ use macula::data::decode::Photograph;
 use macula::data::item::{self, OpenPhotograph};
 use macula::data::patches::{Label, PatchSet};
 use macula::data::png_image::{PixelFormat, png};
+use macula::data::table::{Column, Columns};
 use macula::lang::value::Value;
 use macula::stage::{Item, Outcome, StageError};
 use macula::store::Tree;
 use serde_json::Value as Json;
 
 use super::annotations::{refused, text};
-use super::image_files::{LITTLE, Page, tiff};
+use super::image_files::{LITTLE, Page, tiff, zlib};
 use super::lab::Lab;
 use crate::space::Space;
 
@@ -419,4 +420,138 @@ fn a_slide_stays_on_one_side_of_a_split() {
     space.edit("pipeline.kdl", "by image", "by patient");
     space.macula("run pipeline.kdl").code(0).says(&["16 regions of 4 slides", "by patient (4 patients)"]);
     space.macula("data check pipeline.kdl").code(0).says(&["0 errors", "16 photographs"]);
+}
+
+#[test]
+fn an_uncompressed_strip_is_read_in_parts() {
+    // Rows of 9,000 bytes in one strip of more than 1 MB: several bands, or only the columns of a narrow region.
+    let size = (3000, 400);
+    let rgb: Vec<u8> = (0..size.0 * size.1 * 3).map(|at| (at * 31 % 251 + at / 9000) as u8).collect();
+    let mut differences = rgb.clone();
+    for row in differences.chunks_exact_mut(size.0 * 3) {
+        (3..row.len()).rev().for_each(|at| row[at] = row[at].wrapping_sub(row[at - 3]));
+    }
+    let plain = Page::new(size, 8, 3, 2, rgb.clone());
+    let differing = Page::new(size, 8, 3, 2, differences).with(317, 3, &[2.0]);
+    for page in [plain, differing] {
+        let lab = Lab::new();
+        lab.write("slides/a.tif", &tiff(LITTLE, &[page]));
+        for side in [100, 350, 4096] {
+            let found = folder(&lab, &regions(side, 0)).unwrap();
+            let (width, height, own) = assembled(&lab, &found.outputs["out"]).unwrap();
+            assert_eq!((width, height), size);
+            assert!(own == rgb, "regions of {side} px");
+        }
+    }
+}
+
+#[test]
+fn the_estimate_of_memory_includes_packed_strips() {
+    let size = (3000, 400);
+    let estimate = |page: Page, mask: Option<Vec<u8>>| {
+        let lab = Lab::new();
+        lab.write("slides/a.tif", &tiff(LITTLE, &[page]));
+        if let Some(mask) = mask {
+            lab.write("ma/a.tif", &mask);
+        }
+        let found = folder(&lab, &regions(100, 0)).unwrap();
+        items(&lab, &found.outputs["out"]).iter().map(|item| item.bytes_in_flight).min().unwrap()
+    };
+    let rgb = vec![9; size.0 * size.1 * 3];
+    let own = 100 * 100 * 6;
+    let plain = || Page::new(size, 8, 3, 2, rgb.clone());
+    assert_eq!(estimate(plain(), None), own + (1 << 20));
+    let packed = Page::new(size, 8, 3, 2, zlib(&rgb)).with(259, 3, &[8.0]);
+    assert_eq!(estimate(packed, None), own + 2 * 3_600_000 + (1 << 16), "a strip, packed and unpacked");
+    let mask = Page::new(size, 8, 1, 1, zlib(&vec![0; size.0 * size.1])).with(259, 3, &[8.0]);
+    assert_eq!(estimate(plain(), Some(tiff(LITTLE, &[mask]))), own + 2 * 1_200_000 + (1 << 16), "that of the mask");
+}
+
+#[test]
+fn a_slide_keeps_its_extension() {
+    let lab = Lab::new();
+    lab.write("slides/a.svs", &slide("aperio.svs"));
+    let found = folder(&lab, &regions(128, 0)).unwrap();
+    let set = &found.outputs["out"];
+    assert!(set.get("a.x0y0/photograph.svs").is_some(), "{:?}", set.entries.keys());
+}
+
+/// A table of two slides: the first has the lesion, the second does not.
+const LABELLED: &str = "pipeline slides seed=7 {
+    manifest slides { table \"slides.csv\"; labels MA \"ma\" HE \"he\"; regions size=128 }
+    preprocess fitted { from slides; fit 64 }
+    extract patches { from fitted; size 64 }
+    extract cut { from slides; size 122 }
+    export photographs { from slides; images #false; manifest #true }
+    export fitted-photographs { from fitted; images #false; manifest #true }
+}
+";
+
+#[test]
+fn labels_of_a_slide_are_not_those_of_its_regions_after_a_change_either() {
+    for (text, table, unknown, known) in [
+        (LABELLED.to_owned(), "path,ma,he\na.tif,1,0\nb.tif,0,0\n", &["a"][..], &["b"][..]),
+        (
+            LABELLED.replace("labels MA \"ma\" HE \"he\"", "class \"ma\"; class-values MA \"1\" HE \"0\""),
+            "path,ma\na.tif,1\nb.tif,0\n",
+            &["a", "b"],
+            &[],
+        ),
+    ] {
+        let space = Space::with(&text);
+        space.write("slides.csv", table);
+        space.write("a.tif", slide("deflate.tif"));
+        space.write("b.tif", slide("jpeg-420.tif"));
+        space.macula("run pipeline.kdl").code(0).says(&["labels-without-place"]);
+        for stage in ["patches", "cut"] {
+            for file in space.files(&format!("results/slides/{stage}/parts")) {
+                let bytes = std::fs::read(space.path(&format!("results/slides/{stage}/parts/{file}"))).unwrap();
+                let part = Columns::from_parquet(&bytes).unwrap();
+                let Some(Column::Count(labels)) = part.get("MA") else { panic!("no labels") };
+                let right = if known.iter().any(|slide| file.starts_with(slide)) { Some(0) } else { None };
+                assert!(!labels.is_empty() && labels.iter().all(|label| *label == right), "{stage} {file}: {labels:?}");
+            }
+        }
+        for stage in ["photographs", "fitted-photographs"] {
+            let table = space.read(&format!("results/slides/{stage}/manifest.csv"));
+            for line in table.lines().skip(1) {
+                let cells: Vec<&str> = line.split(',').collect();
+                let right = if unknown.iter().any(|slide| cells[1].starts_with(slide)) { "" } else { "0" };
+                assert_eq!(cells[4], right, "{stage}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_region_without_the_lesion_of_its_slide_contradicts_no_label() {
+    let text = "pipeline slides seed=7 {
+    manifest slides { table \"slides.csv\"; labels MA \"ma\" HE \"he\"; mask \"mask\"; mask-values MA \"1\" HE \"2\"; regions size=100 }
+    extract patches { from slides; size 50 }
+}
+";
+    let space = Space::with(text);
+    space.write("slides.csv", "path,ma,he,mask\na.tif,1,0,m.tif\n");
+    space.write("a.tif", slide("deflate.tif"));
+    space.write("m.tif", mask((300, 250), 1, |x, y| x < 20 && y < 20));
+    let said = ["label-contradicts-mask"];
+    space.macula("run pipeline.kdl").code(0).says_not(&said);
+    space.macula("data check pipeline.kdl").code(0).says_not(&said);
+    // Where there is a lesion, a label that says that there is none is wrong.
+    space.write("slides.csv", "path,ma,he,mask\na.tif,0,0,m.tif\n");
+    space.macula("run pipeline.kdl").code(0).says(&["the mask of `MA` of `a.x0y0` has lesion pixels"]);
+}
+
+#[test]
+fn identical_slides_are_reported_once() {
+    let space = Space::with(PIPELINE);
+    for name in ["a", "b"] {
+        space.write(&format!("data/slides/{name}.tif"), slide("deflate.tif"));
+    }
+    space.write("data/masks/a.tif", mask((300, 250), 255, |x, y| x % 64 < 20 && y % 64 < 20));
+    let said = space.macula("data check pipeline.kdl").code(0);
+    let words = "warning[same-photograph]: `data/slides/a.tif` and `data/slides/b.tif` are identical files\n";
+    assert_eq!(said.stdout.matches("warning[same-photograph]").count(), 1, "{}", said.stdout);
+    assert_eq!(said.stdout.matches("warning[opposite-labels]").count(), 1, "{}", said.stdout);
+    assert!(said.stdout.contains(words.trim_end()), "{}", said.stdout);
 }
