@@ -30,7 +30,7 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const HEAT_MAP: Implementation = Implementation {
     name: "heat-map",
-    version: 1,
+    version: 2,
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
