@@ -453,6 +453,7 @@ fn the_estimate_of_memory_includes_packed_strips() {
         lab.write("slides/a.tif", &tiff(LITTLE, &[page]));
         if let Some(mask) = mask {
             lab.write("ma/a.tif", &mask);
+            lab.write("he/a.tif", &mask);
         }
         let found = folder(&lab, &regions(100, 0)).unwrap();
         items(&lab, &found.outputs["out"]).iter().map(|item| item.bytes_in_flight).min().unwrap()
