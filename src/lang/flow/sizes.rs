@@ -1,13 +1,10 @@
-//! Patches of another size than a stage's other patches, than those that its classifier was trained on, or than those of its
-//! predictions.
+//! Patches of another size than a stage's other patches, than those that its classifier was trained on, or than those whose
+//! scores it gets.
 
 use super::{DraftGraph, in_bodies};
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::lang::port_types::ANY;
 use crate::lang::signature::InPort;
-
-const PREDICTIONS: &str = "predictions";
 
 /// Classifiers behind a classifier are fewer.
 const MOST_STEPS: usize = 100;
@@ -62,12 +59,6 @@ impl DraftGraph<'_> {
         Some(PatchSide { what: format!("the training of `{name}`"), ..side })
     }
 
-    /// Whether a port takes predictions to join them with patches, not to show them.
-    fn joins_predictions(&self, stage: usize, port: &str) -> bool {
-        let port = self.drafts[stage].signature.input(port);
-        port.is_some_and(|port| !port.types.iter().any(|ty| ty == ANY || ty == "patches" || ty == "report"))
-    }
-
     /// The ports of a stage that take patches, where each is connected, and the size of the patches there.
     fn sides_of(&self, stage: usize) -> Vec<(&str, Span, PatchSide)> {
         let draft = &self.drafts[stage];
@@ -80,8 +71,8 @@ impl DraftGraph<'_> {
             let cut = match out.ty.as_str() {
                 "patches" | "views" if out.side.is_some() => Some((source, out)),
                 "patches" | "views" => self.cuts(source).next(),
-                // Predictions are of patches, and joined with those of another port by their place alone.
-                PREDICTIONS if self.joins_predictions(stage, port) => self.cuts(source).next(),
+                // Scores of patches, joined with those of another port by their place alone.
+                _ if draft.signature.input(port).is_some_and(|port| port.joins.is_some()) => self.cuts(source).next(),
                 _ => continue,
             };
             let Some(cut) = cut else { continue };

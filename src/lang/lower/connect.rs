@@ -118,6 +118,7 @@ impl<'a> Lowerer<'a> {
                 names: None,
                 purpose: PortPurpose::Content,
                 unseen: false,
+                joins: None,
                 doc: String::new(),
                 span: out.span,
             };

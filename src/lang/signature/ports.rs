@@ -41,6 +41,8 @@ pub struct InPort {
     pub purpose: PortPurpose,
     /// Whether its patches should be unseen by the models whose scores the stage gets; a stage with metrics refuses others anyway.
     pub unseen: bool,
+    /// The port with whose patches its scores are joined, by photograph and place.
+    pub joins: Option<String>,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -154,7 +156,7 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 }
 
 pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
-    let props = ["type", "many", "least", "optional", "excludes", "sides", "annotates", "unseen"];
+    let props = ["type", "many", "least", "optional", "excludes", "sides", "annotates", "unseen", "joins"];
     known(node, &props, &["doc", "refuses", "names"], diags);
     let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
@@ -176,6 +178,7 @@ pub(super) fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
             _ => PortPurpose::Content,
         },
         unseen: flag(node, "unseen").unwrap_or(false),
+        joins: node.prop("joins").and_then(NodeEntry::text).map(str::to_owned),
         doc: doc(node),
         span: node.head,
     }
