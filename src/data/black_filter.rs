@@ -25,22 +25,21 @@ impl BlackFilter {
     /// Whether a patch with this grey-level histogram is black.
     #[must_use]
     pub fn is_by(&self, histogram: &[u32; 256]) -> bool {
-        let all: u64 = histogram.iter().map(|count| u64::from(*count)).sum();
-        let dark: u64 = (0..)
-            .zip(histogram.iter())
-            .filter(|(level, _)| f64::from(*level) < self.below)
-            .map(|(_, n)| u64::from(*n))
-            .sum();
-        // A quotient of two counts is rounded like the fraction in the file, so 90 of 100 is at least 0.9.
-        all > 0 && dark as f64 / all as f64 >= self.fraction
+        fraction_of(histogram, |level| level < self.below).is_some_and(|dark| dark >= self.fraction)
     }
 
     /// Splits a set into patches that are not black and patches that are. Both keep every photograph.
     #[must_use]
     pub fn divide(&self, set: &PatchSet) -> (PatchSet, PatchSet) {
-        let (mut kept, mut dropped) = (set.clone(), set.clone());
-        kept.parts.iter_mut().for_each(|part| part.rows.retain(|row| !self.is(row)));
-        dropped.parts.iter_mut().for_each(|part| part.rows.retain(|row| self.is(row)));
-        (kept, dropped)
+        set.divide(|row| self.is(row))
     }
+}
+
+/// Fraction of pixels at some grey levels; [`None`] without pixels. A quotient of two counts is rounded like the fraction in the file, so
+/// 90 of 100 is at least 0.9.
+pub(super) fn fraction_of(histogram: &[u32; 256], is_counted: impl Fn(f64) -> bool) -> Option<f64> {
+    let all: u64 = histogram.iter().map(|count| u64::from(*count)).sum();
+    let levels = (0_u32..).zip(histogram).filter(|(level, _)| is_counted(f64::from(*level)));
+    let counted: u64 = levels.map(|(_, count)| u64::from(*count)).sum();
+    (all > 0).then(|| counted as f64 / all as f64)
 }

@@ -3,37 +3,14 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{LabelledPicture, OutlinedLesion};
 use crate::base::{Digest, Hasher};
 use crate::data::colour::Colour;
 use crate::data::contact_sheet::CLASS_COLOURS;
-use crate::data::lesions::geojson::geometry;
+use crate::data::lesions::geojson::{FeatureCollection, LesionFeature};
 use crate::data::patches::Label;
 use crate::stage::StageError;
-
-#[derive(Serialize)]
-struct AnnotationCollection<'a> {
-    r#type: &'static str,
-    photograph: &'a str,
-    digest: String,
-    width: u32,
-    height: u32,
-    scale: u32,
-    /// Classes that were searched for, and those that were not, or that are present without a mask.
-    classes: Vec<&'a str>,
-    unknown: Vec<&'a str>,
-    features: Vec<AnnotationFeature<'a>>,
-}
-
-#[derive(Serialize)]
-struct AnnotationFeature<'a> {
-    r#type: &'static str,
-    id: String,
-    geometry: Value,
-    properties: AnnotationProperties<'a>,
-}
 
 #[derive(Serialize)]
 struct AnnotationProperties<'a> {
@@ -59,42 +36,25 @@ struct AnnotationClass<'a> {
 /// [`StageError::Bug`] if it cannot be written.
 pub fn feature_collection(picture: &LabelledPicture, classes: &[String]) -> Result<Vec<u8>, StageError> {
     let is_searched = |class: usize| picture.labels[class] != Label::Unknown && !picture.is_placeless(class);
-    let named = |searched: bool| {
-        let classes = classes.iter().enumerate().filter(|(class, _)| is_searched(*class) == searched);
-        classes.map(|(_, name)| name.as_str()).collect()
-    };
     let feature = |lesion: &OutlinedLesion| {
         let class = classes[lesion.class].as_str();
-        AnnotationFeature {
-            r#type: "Feature",
-            id: identifier(&picture.digest, class, lesion.number),
-            geometry: geometry(&lesion.outline),
-            properties: AnnotationProperties {
-                object_type: "annotation",
-                name: format!("{class}-{}", lesion.number),
-                classification: AnnotationClass {
-                    name: class,
-                    color: CLASS_COLOURS[lesion.class % CLASS_COLOURS.len()],
-                },
-                class,
-                number: lesion.number,
-                area: lesion.area,
-                pixels: lesion.pixels,
-            },
-        }
+        let properties = AnnotationProperties {
+            object_type: "annotation",
+            name: format!("{class}-{}", lesion.number),
+            classification: AnnotationClass { name: class, color: CLASS_COLOURS[lesion.class % CLASS_COLOURS.len()] },
+            class,
+            number: lesion.number,
+            area: lesion.area,
+            pixels: lesion.pixels,
+        };
+        LesionFeature::new(identifier(&picture.digest, class, lesion.number), &lesion.outline, properties)
     };
-    let collection = AnnotationCollection {
-        r#type: "FeatureCollection",
-        photograph: &picture.photograph,
-        digest: picture.digest.to_string(),
-        width: picture.size[0],
-        height: picture.size[1],
-        scale: picture.scale,
-        classes: named(true),
-        unknown: named(false),
-        features: picture.lesions.iter().map(feature).collect(),
-    };
-    serde_json::to_vec(&collection).map_err(|error| StageError::Bug(error.to_string()))
+    // Unknown are those that were not searched for, or that are present without a mask.
+    let searched: Vec<(&str, bool)> =
+        classes.iter().enumerate().map(|(class, name)| (name.as_str(), is_searched(class))).collect();
+    let features = picture.lesions.iter().map(feature).collect();
+    FeatureCollection::new((&picture.photograph, picture.digest), picture.size, picture.scale, &searched, features)
+        .bytes()
 }
 
 /// A UUID (version 8) of a lesion: `QuPath` identifies objects by UUIDs.

@@ -227,6 +227,15 @@ impl PatchSet {
         Ok(Self { info, embeddings, parts })
     }
 
+    /// Splits it into patches that stay and patches that are dropped. Both keep every photograph.
+    #[must_use]
+    pub fn divide(&self, is_dropped: impl Fn(&PatchRow) -> bool) -> (Self, Self) {
+        let (mut kept, mut dropped) = (self.clone(), self.clone());
+        kept.parts.iter_mut().for_each(|part| part.rows.retain(|row| !is_dropped(row)));
+        dropped.parts.iter_mut().for_each(|part| part.rows.retain(|row| is_dropped(row)));
+        (kept, dropped)
+    }
+
     /// Writes the parts and refers to their shards; a photograph without rows keeps its empty part and has no shard.
     ///
     /// # Errors
