@@ -11,6 +11,7 @@ use macula::data::picture_size;
 use macula::lang::value::Value;
 use macula::stage::StageError;
 
+use super::annotations::annotations;
 use super::dicom_files::{DicomFile, SECRETS, short};
 use super::image_files::png;
 use super::lab::Lab;
@@ -284,6 +285,23 @@ fn manifest_reads_dicom_files_with_and_without_an_extension() {
     table("scans/left.dcm,1\nscans/NOTES,0\n");
     let Err(StageError::Input { text, .. }) = lab.source("manifest", &params) else { panic!("not a DICOM") };
     assert!(text.contains("`scans/NOTES` is not a JPEG, PNG, TIFF or DICOM"), "{text}");
+}
+
+#[test]
+fn annotations_find_dicom_files_with_and_without_an_extension() {
+    let lab = Lab::new();
+    let shapes = r#"[{"label": "MA", "shape_type": "polygon", "points": [[1, 1], [9, 1], [9, 9], [1, 9]]}]"#;
+    for (number, file) in ["left.dcm", "IM0001"].into_iter().enumerate() {
+        lab.write(&format!("photographs/{file}"), &photograph(number).bytes());
+        let json = format!(r#"{{"imageWidth": 32, "imageHeight": 32, "imagePath": "{file}", "shapes": {shapes}}}"#);
+        let name = file.trim_end_matches(".dcm");
+        lab.write(&format!("json/{name}.json"), json.as_bytes());
+    }
+    lab.write("photographs/NOTES", b"not an image");
+    let found = annotations(&lab, "labelme", &[("MA", "MA")], &[("format.files", "json/*.json")]).expect("found");
+    assert!(found.summary.warnings.is_empty(), "{:?}", found.summary.warnings);
+    let tree = &found.outputs["out"];
+    assert!(["left/photograph.dcm", "IM0001/photograph.dcm"].iter().all(|file| tree.get(file).is_some()));
 }
 
 /// A deflated file whose stream would fill memory.

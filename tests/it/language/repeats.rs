@@ -262,7 +262,7 @@ fn a_count_without_a_default_is_given_where_the_template_is_used() {
     doc \"x\"
     in patches type=patches {{ doc \"x\" }}
     param folds type=count {param} {{ doc \"x\" }}
-    out type=scores from=all {{ doc \"x\" }}
+    out whole main=#true type=scores from=all {{ doc \"x\" }}
     out second type=scores from=fold.2.scores {{ doc \"x\" }}
     body {{
         repeat $folds fold {{
@@ -287,13 +287,11 @@ fn a_count_without_a_default_is_given_where_the_template_is_used() {
 "
         )
     };
-    let template_ = template("").replace("out type", "out whole main=#true type");
-    let pipeline = one(&(template_.clone() + &used("folds 3")), &[]);
+    let pipeline = one(&(template("") + &used("folds 3")), &[]);
     assert_eq!(pipeline.stages.iter().filter(|stage| stage.name.ends_with(".classifier")).count(), 3);
-    let (_, diags) = load(&(template_ + &used("")));
+    let (_, diags) = load(&(template("") + &used("")));
     assert_eq!(codes(&diags), ["missing-param"], "{diags:#?}");
-    let optional = template("optional=#true").replace("out type", "out whole main=#true type");
-    let (_, diags) = load(&(optional + &used("")));
+    let (_, diags) = load(&(template("optional=#true") + &used("")));
     assert!(diags.iter().any(|diag| diag.message == "the count of `repeat` has no value"), "{diags:#?}");
 }
 
@@ -338,9 +336,8 @@ fn repeats_that_multiply_are_bounded() {
 
 #[test]
 fn a_repeat_that_is_changed_keeps_its_first_number() {
-    let base = FOLDS.replace("repeat 3 fold", "repeat 3 fold from=1");
+    let base = FOLDS.replace("repeat 3 fold", "repeat 3 fold from=0").replace("fold $fold", "replicate $fold; fold 1");
     let text = format!("{base}pipeline q {{ extends p; repeat 3 fold {{ train classifier {{ epochs 9 }} }} }}\n");
-    let text = text.replace("from=1", "from=0").replace("folds 3; fold $fold", "folds 3; replicate $fold; fold 1");
     let (pipelines, diags) = load(&text);
     assert!(diags.iter().all(|diag| diag.code == "not-once"), "{diags:#?}");
     let numbers = |pipeline: &Pipeline| {
