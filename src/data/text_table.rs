@@ -53,10 +53,27 @@ pub fn decoded(bytes: &[u8]) -> Result<&str, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || wide {
         return Err(format!("it is UTF-16 (\"Unicode text\" of spreadsheets); {save}"));
     }
+    if let Some(what) = binary(bytes) {
+        return Err(format!("it is {what}"));
+    }
     std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         format!("it is not UTF-8 (line {line}); {save}")
     })
+}
+
+/// What a file is by its first bytes, and what to do; [`None`] if it may be text.
+pub fn binary(bytes: &[u8]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 7] = [
+        (b"\x1f\x8b", "compressed by gzip: unpack it with `gunzip`"),
+        (b"\x28\xb5\x2f\xfd", "compressed by Zstandard: unpack it with `unzstd`"),
+        (b"\xfd7zXZ\0", "compressed by xz: unpack it with `unxz`"),
+        (b"BZh", "compressed by bzip2: unpack it with `bunzip2`"),
+        (b"PK\x03\x04", "a ZIP archive, or a spreadsheet such as .xlsx: unpack it, or save the table as \"CSV UTF-8\""),
+        (b"\xd0\xcf\x11\xe0", "a spreadsheet (.xls): save the table as \"CSV UTF-8\""),
+        (b"PAR1", "a Parquet file: its name should end in `.parquet`"),
+    ];
+    kinds.into_iter().find_map(|(start, what)| bytes.starts_with(start).then_some(what))
 }
 
 impl TextTable {

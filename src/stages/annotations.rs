@@ -25,6 +25,7 @@ use crate::data::pattern_matches::{PatternMatch, fitting, names};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::slides::{self, RegionSettings, is_slide};
 use crate::data::source_tree::{SourcePhotograph, extension, gather, is_photograph, is_unnamed_dicom, read_text};
+use crate::data::text_table;
 use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
@@ -269,7 +270,7 @@ fn numbers(
     let found = if let Ok(text) = std::str::from_utf8(&bytes) {
         yolo_names(text, is_yaml, &mut own)
     } else {
-        own.add("", "is not UTF-8");
+        own.add("", text_table::binary(&bytes).map_or_else(|| "is not UTF-8".to_owned(), |what| format!("is {what}")));
         BTreeMap::new()
     };
     mistakes.append(own);

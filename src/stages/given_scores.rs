@@ -8,6 +8,7 @@ use crate::data::csv::records;
 use crate::data::patches::PatchSet;
 use crate::data::predictions::Predictions;
 use crate::data::table::{Column, Columns};
+use crate::data::text_table;
 use crate::learn::evaluation::{ScoredSet, Scores};
 use crate::stage::{Ctx, StageError};
 use crate::store::{Objects, Tree};
@@ -102,7 +103,7 @@ fn folds_and_decisions(
 
 /// Photograph, place and fold of each row of a table as CSV. A cell that is not a number is a null.
 fn text_table(bytes: &[u8]) -> Result<Columns, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let text = text_table::decoded(bytes)?;
     let records = records(text)?;
     let (heads, rows) = records.split_first().ok_or_else(|| "it is empty".to_owned())?;
     let mut table = Columns::default();

@@ -30,6 +30,8 @@ pub use yolo_names::names as yolo_names;
 
 use std::collections::BTreeMap;
 
+use crate::data::text_table;
+
 /// Format of annotation files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnnotationFormat {
@@ -135,7 +137,8 @@ pub fn read(
     mistakes: &mut AnnotationMistakes,
 ) -> Option<AnnotationFile> {
     let Ok(text) = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) else {
-        mistakes.add("", "is not UTF-8");
+        mistakes
+            .add("", text_table::binary(bytes).map_or_else(|| "is not UTF-8".to_owned(), |what| format!("is {what}")));
         return None;
     };
     match format {

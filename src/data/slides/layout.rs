@@ -132,7 +132,12 @@ fn levels(pyramid: &Pyramid<'_>) -> String {
         format!("{number} ({} x {} px{resolution})", level.size[0], level.size[1])
     };
     let all: Vec<String> = pyramid.levels.iter().enumerate().map(level).collect();
-    format!("its levels are {}", all.join(", "))
+    let cut = if pyramid.is_damaged {
+        "; the file describes further ones that cannot be read: it may be incomplete"
+    } else {
+        ""
+    };
+    format!("its levels are {}{cut}", all.join(", "))
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(in crate::data) struct Pyramid<'a> {
     pub(in crate::data) levels: Vec<PyramidLevel<'a>>,
     /// Micrometres per pixel of the first level, if the file declares it.
     pub(in crate::data) micrometres: Option<f64>,
+    /// Whether the description of a page cannot be read: of a file that was not copied whole, for example.
+    pub(in crate::data) is_damaged: bool,
 }
 
 /// A level of a slide.
@@ -64,7 +66,7 @@ impl<'a> Pyramid<'a> {
         let (size, is_tiled) = ([image.width, image.height], image.tiled);
         let micrometres = micrometres(&first);
         let mut levels = vec![PyramidLevel { file: first, size, image: Ok(image) }];
-        let (mut pages, mut known) = (1, BTreeSet::new());
+        let (mut pages, mut known, mut is_damaged) = (1, BTreeSet::new(), false);
         let (mut waiting, first) = (Vec::new(), &levels[0].file);
         // Sub-images of the first page, and the pages after it.
         for at in 0..first.count(330).min(MOST_PAGES) {
@@ -76,7 +78,10 @@ impl<'a> Pyramid<'a> {
                 continue;
             }
             // An unreadable directory holds no image.
-            let Ok(page) = levels[0].file.directory(offset) else { continue };
+            let Ok(page) = levels[0].file.directory(offset) else {
+                is_damaged = true;
+                continue;
+            };
             if !is_inner || page.next() != 0 {
                 waiting.push((page.next(), is_inner));
             }
@@ -98,7 +103,7 @@ impl<'a> Pyramid<'a> {
         }
         levels.sort_by_key(|level| std::cmp::Reverse(level.size));
         levels.dedup_by_key(|level| level.size);
-        Ok(Self { levels, micrometres })
+        Ok(Self { levels, micrometres, is_damaged })
     }
 
     /// Micrometres per pixel of a level, if the file declares it.

@@ -175,6 +175,10 @@ fn tables_in_encodings_that_are_not_read_say_which_they_are() {
         space.write("eyes.csv", bytes);
         space.macula("run pipeline.kdl").code(1).says(&["it is UTF-16", "save it as \"CSV UTF-8\""]);
     }
+    for (start, what) in [(&b"\x1f\x8b\x08\0rest"[..], "gunzip"), (b"PK\x03\x04rest", "a spreadsheet such as .xlsx")] {
+        space.write("eyes.csv", start);
+        space.macula("run pipeline.kdl").code(1).says(&["`eyes.csv`", what]);
+    }
     space.edit("pipeline.kdl", "eyes.csv", "eyes.parquet");
     space.write("eyes.parquet", include_bytes!("../../expected/gzip.parquet"));
     space.macula("run pipeline.kdl").code(1).says(&["it is compressed with gzip", "compression=\"zstd\""]);

@@ -107,6 +107,17 @@ fn every_level_of_every_layout_has_the_pixels_of_tifffile() {
 }
 
 #[test]
+fn a_level_that_was_cut_off_with_the_end_of_a_file_is_not_said_to_be_none() {
+    let lab = Lab::new();
+    let whole = slide("vips-jpeg.tif");
+    lab.write("slides/a.tif", &whole[..whole.len() - 100]);
+    let (code, said, hint) = refused(folder(&lab, &regions(100, 2)));
+    assert_eq!(code, "slide");
+    assert!(said.contains("it has no level 2"), "{said}");
+    assert!(hint.ends_with("it may be incomplete"), "{hint}");
+}
+
+#[test]
 fn the_size_of_regions_changes_no_pixel() {
     let lab = Lab::new();
     lab.write("slides/a.tif", &slide("jpeg-420.tif"));
