@@ -1,12 +1,16 @@
 //! Capabilities of the server, and those of the client that it depends on.
 
 use gen_lsp_types::{
-    CodeActionKind, CodeActionOptions, CodeActionProvider, CompletionOptions, DefinitionProvider,
-    DocumentFormattingProvider, DocumentHighlightProvider, DocumentSymbolProvider, HoverProvider, InitializeParams,
-    InitializeResult, InlayHintProvider, PositionEncodingKind, ReferencesProvider, RenameOptions, RenameProvider, Save,
-    SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSync, TextDocumentSyncKind, TextDocumentSyncOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProvider, CodeLensOptions, CompletionOptions, DefinitionProvider,
+    DocumentFormattingProvider, DocumentHighlightProvider, DocumentSymbolProvider, ExecuteCommandOptions, Full,
+    HoverProvider, InitializeParams, InitializeResult, InlayHintProvider, PositionEncodingKind, ReferencesProvider,
+    RenameOptions, RenameProvider, Save, SaveOptions, SemanticTokensOptions, SemanticTokensOptionsRange,
+    SemanticTokensProvider, ServerCapabilities, ServerInfo, TextDocumentSync, TextDocumentSyncKind,
+    TextDocumentSyncOptions, WorkDoneProgressOptions, WorkspaceSymbolProvider,
 };
 
+use super::commands::COMMANDS;
+use super::legend::legend;
 use super::position::Encoding;
 
 /// Client capabilities that the server uses.
@@ -23,7 +27,18 @@ pub(super) struct Client {
     pub(super) defaults: bool,
     /// Whether it watches files on request.
     pub(super) watches_files: bool,
+    /// Whether it supports refreshing code lenses.
+    pub(super) refreshes_lenses: bool,
+    /// Whether it wants code lenses.
+    pub(super) lenses: bool,
+    /// Maximum length of an inlay hint, in characters.
+    pub(super) hint_length: usize,
+    /// For each of [`COMMANDS`], whether the client executes it.
+    pub(super) executes: [bool; COMMANDS.len()],
 }
+
+/// Maximum length of an inlay hint if the client names none, in characters.
+const HINT_LENGTH: usize = 60;
 
 impl Client {
     /// Capabilities declared in `initialize`.
@@ -37,11 +52,23 @@ impl Client {
         let item = texts.and_then(|texts| texts.completion.as_ref()).and_then(|one| one.completion_item.as_ref());
         let hints = workspace.and_then(|workspace| workspace.inlay_hint.as_ref());
         // `initializationOptions: { "defaults": false }` turns them off.
-        let defaults = params.initialization_options.as_ref().and_then(|options| options["defaults"].as_bool());
+        let options = params.initialization_options.as_ref();
+        let defaults = options.and_then(|options| options["defaults"].as_bool());
+        let lenses = options.and_then(|options| options["lenses"].as_bool());
+        let length = options.and_then(|options| options["hintLength"].as_u64());
+        let executes = |command: &str| {
+            let all = options.and_then(|options| options["commands"].as_array());
+            all.is_some_and(|all| all.iter().any(|one| one == command))
+        };
+        let code_lens = workspace.and_then(|workspace| workspace.code_lens.as_ref());
         Self {
             snippets: item.and_then(|item| item.snippet_support).unwrap_or(false),
             refreshes_hints: hints.and_then(|hints| hints.refresh_support).unwrap_or(false),
             defaults: defaults.unwrap_or(true),
+            refreshes_lenses: code_lens.and_then(|lens| lens.refresh_support).unwrap_or(false),
+            lenses: lenses.unwrap_or(true),
+            hint_length: length.map_or(HINT_LENGTH, |length| length as usize),
+            executes: COMMANDS.map(executes),
             encoding: if utf8 { Encoding::Utf8 } else { Encoding::Utf16 },
             watches_files: watching.and_then(|watching| watching.dynamic_registration).unwrap_or(false),
         }
@@ -56,6 +83,9 @@ pub(super) fn offered(client: Client) -> InitializeResult {
         save: Some(Save::SaveOptions(SaveOptions { include_text: Some(false) })),
         ..TextDocumentSyncOptions::default()
     };
+    // Clients register these as their own, which fails for one that they already have.
+    let theirs = COMMANDS.into_iter().zip(client.executes);
+    let commands: Vec<String> = theirs.filter(|(_, executes)| !executes).map(|(name, _)| name.to_owned()).collect();
     let capabilities = ServerCapabilities {
         position_encoding: Some(client.encoding.kind()),
         text_document_sync: Some(TextDocumentSync::Options(sync)),
@@ -78,6 +108,16 @@ pub(super) fn offered(client: Client) -> InitializeResult {
             ..CodeActionOptions::default()
         })),
         document_formatting_provider: Some(DocumentFormattingProvider::Bool(true)),
+        semantic_tokens_provider: Some(SemanticTokensProvider::SemanticTokensOptions(SemanticTokensOptions {
+            legend: legend(),
+            range: Some(SemanticTokensOptionsRange::Bool(true)),
+            full: Some(Full::Bool(true)),
+            work_done_progress_options: WorkDoneProgressOptions::default(),
+        })),
+        code_lens_provider: Some(CodeLensOptions { resolve_provider: Some(false), ..CodeLensOptions::default() }),
+        workspace_symbol_provider: Some(WorkspaceSymbolProvider::Bool(true)),
+        execute_command_provider: (!commands.is_empty())
+            .then(|| ExecuteCommandOptions { commands, ..ExecuteCommandOptions::default() }),
         ..ServerCapabilities::default()
     };
     let server_info =

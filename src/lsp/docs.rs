@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::lang::describe::Described;
 use crate::lang::describe::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType};
 use crate::lang::param_type::ParamType;
+use crate::lang::shapes;
 use crate::lang::signature::{InPort, OutPort, Param, Signature};
 use crate::lang::value::Value;
 
@@ -121,6 +122,22 @@ pub(super) fn network(network: &Described) -> String {
     }
     out
 }
+
+/// Size of the value at a tap of a network; [`None`] if it is inside a branch or a residual.
+pub(super) fn tap(network: &Described, name: &str) -> Option<String> {
+    let tap = network.taps.iter().find(|tap| tap.name == name)?;
+    let rows = shapes::shapes(&network.spec, SIDE, CLASSES).ok()?;
+    let size = match tap.row {
+        Some(row) => rows.get(row)?.out.to_string(),
+        None => format!("3 x {SIDE} x {SIDE}"),
+    };
+    Some(format!("{size} for a patch of {SIDE} px."))
+}
+
+/// Side of the patch that sizes are given for, px.
+const SIDE: usize = 128;
+/// Number of classes that sizes are given for; they do not depend on it before the last layer.
+const CLASSES: usize = 4;
 
 /// Documentation of a layer type.
 pub(super) fn layer(kind: &LayerKind) -> String {

@@ -3,17 +3,23 @@
 use gen_lsp_types::{InlayHint, Label, MarkupContent, MarkupKind, Range, Tooltip};
 
 use super::docs;
+use super::stage_nodes::{pipeline_of, stages_of};
 use super::state::Will;
 use super::view::View;
-use crate::lang::keywords::REPEAT;
+use crate::base::figure::counted;
 use crate::lang::param_type::ParamType;
 use crate::lang::signature::{Param, Signature};
-use crate::lang::spec::{Pipeline, StageSpec};
+use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
-use crate::syntax::{Node, NodeEntry};
+use crate::lang::without_numbers;
+use crate::syntax::Node;
 
 /// Maximum number of defaults shown; the others are counted.
 const MOST: usize = 3;
+/// Width of a line with its hint, in characters.
+const WIDTH: usize = 120;
+/// Shortest hint worth showing, in characters.
+const LEAST: usize = 16;
 
 /// Hints for the stages in a range.
 pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
@@ -21,18 +27,20 @@ pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
     let mut all = Vec::new();
     for top in &view.read.analysis.document().nodes {
         let (stages, pipeline) = match top.name.text.as_str() {
-            "pipeline" => (top.nodes(), pipeline(view, top)),
+            "pipeline" => (top.nodes(), pipeline_of(view, top)),
             "stage" => (top.child("body").map_or(&[][..], Node::nodes), None),
             _ => continue,
         };
         let differs = top.child("extends").is_some();
-        let stages = with_inner(stages);
-        let near = stages.into_iter().filter(|node| node.span.start <= bytes.end && node.span.end >= bytes.start);
-        for node in near.filter(|node| node.children.is_some()) {
+        let mut near = stages_of(stages);
+        near.retain(|stage| stage.node.span.start <= bytes.end && stage.node.span.end >= bytes.start);
+        for stage in near.into_iter().filter(|stage| stage.node.children.is_some()) {
+            let (node, path) = (stage.node, stage.path);
             let Some(signature) = view.index.signature(&node.name.text, node.name.span) else { continue };
-            let name = node.args().next().and_then(NodeEntry::text);
-            let spec = pipeline.and_then(|one| one.stages.iter().find(|stage| Some(stage.base_name.as_str()) == name));
-            let made = pipeline.zip(name).and_then(|(pipeline, name)| made(view, &pipeline.name, name));
+            // All copies of a repeated stage have the same defaults.
+            let mut specs = pipeline.into_iter().flat_map(|one| &one.stages);
+            let spec = specs.find(|stage| stage.base_name == path || without_numbers(&stage.base_name) == path);
+            let made = pipeline.and_then(|pipeline| made(view, &pipeline.name, &path));
             let defaults = if view.client.defaults && (spec.is_some() || !differs) {
                 defaults(signature, spec, node)
             } else {
@@ -44,25 +52,7 @@ pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
     all
 }
 
-fn pipeline<'a>(view: &View<'a>, node: &Node) -> Option<&'a Pipeline> {
-    let name = node.args().next()?.text()?;
-    view.read.analysis.contents.pipelines.iter().find(|pipeline| pipeline.name == name)
-}
-
 /// Headline of a stage's result in the store.
-/// The stages among nodes, with those inside a `repeat`.
-fn with_inner(nodes: &[Node]) -> Vec<&Node> {
-    let mut all = Vec::new();
-    for node in nodes {
-        if node.name.text == REPEAT {
-            all.extend(with_inner(node.nodes()));
-        } else {
-            all.push(node);
-        }
-    }
-    all
-}
-
 fn made(view: &View, pipeline: &str, stage: &str) -> Option<String> {
     let state = view.states?.get(pipeline, stage)?;
     let known = matches!(state.will, Will::Source | Will::Reuse) && !state.made.is_empty();
@@ -105,28 +95,68 @@ fn of_spec(param: &Param, path: &str, spec: &StageSpec, all: &mut Vec<String>) {
 fn behind(view: &View, node: &Node, made: Option<String>, defaults: &[String]) -> Vec<InlayHint> {
     let text = &view.document.text;
     let many = defaults.len().saturating_sub(MOST);
-    let more = if many == 0 { String::new() } else { format!(", {many} more defaults") };
+    let more =
+        if many == 0 { String::new() } else { format!(", {}", counted(many as u64, "more default", "more defaults")) };
     let line = (!defaults.is_empty()).then(|| format!("{}{more}", defaults[..defaults.len().min(MOST)].join(", ")));
     let several = text[node.span.range()].contains('\n');
     let end = node.span.end;
     let head = text[node.head.end..].find('{').map_or(end, |at| node.head.end + at + 1);
     let all = if several { vec![(head, made), (end, line)] } else { vec![(end, made.or(line))] };
-    let tooltip = || {
+    let tooltip = |cut: Option<&str>| {
         let list: Vec<String> = defaults.iter().map(|line| format!("- `{line}`")).collect();
-        let value = if list.is_empty() { String::new() } else { format!("Defaults:\n{}", list.join("\n")) };
+        let list = if list.is_empty() { String::new() } else { format!("Defaults:\n{}", list.join("\n")) };
+        let value = [cut.unwrap_or_default(), &list].join("\n\n").trim().to_owned();
         (!value.is_empty()).then_some(Tooltip::MarkupContent(MarkupContent { kind: MarkupKind::Markdown, value }))
     };
     let hint = |(at, label): (usize, Option<String>)| {
+        let whole = label?;
+        let label = fitted(&whole, room(text, at, view.client.hint_length))?;
+        let tooltip = tooltip((label != whole).then_some(whole.as_str()));
         Some(InlayHint {
             position: view.document.lines.position(text, at),
-            label: Label::String(label?),
+            label: Label::String(label),
             kind: None,
             text_edits: None,
-            tooltip: tooltip(),
+            tooltip,
             padding_left: Some(true),
             padding_right: None,
             data: None,
         })
     };
     all.into_iter().filter_map(hint).collect()
+}
+
+/// Characters left for a hint at a byte: what the line leaves of [`WIDTH`], at most `most`.
+fn room(text: &str, at: usize, most: usize) -> usize {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    WIDTH.saturating_sub(text[start..end].trim_end().chars().count()).min(most)
+}
+
+/// A hint in at most `room` characters, shortened after a part of it; [`None`] if little would be left.
+fn fitted(label: &str, room: usize) -> Option<String> {
+    if label.chars().count() <= room {
+        return Some(label.to_owned());
+    }
+    if room < LEAST {
+        return None;
+    }
+    let kept: String = label.chars().take(room - 1).collect();
+    let end = kept.rfind(", ").or_else(|| kept.rfind(' ')).filter(|end| *end >= LEAST / 2).unwrap_or(kept.len());
+    Some(format!("{}…", kept[..end].trim_end_matches([',', ' '])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_hint_is_shortened_and_a_long_line_gets_none() {
+        assert_eq!(fitted("side 64", 60).as_deref(), Some("side 64"));
+        let long = "photographs-per-patient 1, lesions-per-photograph 12, size 256";
+        assert_eq!(fitted(long, 40).as_deref(), Some("photographs-per-patient 1…"));
+        assert_eq!(fitted(long, 12), None);
+        assert_eq!(room("ab\n    cd\n", 5, 60), 60);
+        assert_eq!(room(&"x".repeat(110), 0, 60), 10);
+    }
 }

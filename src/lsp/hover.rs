@@ -1,4 +1,4 @@
-//! `textDocument/hover`: documentation of a name; for a stage also its values, its cache state and its last result.
+//! `textDocument/hover`: documentation of a name; for a stage its cache state and last result, then its values.
 
 use std::fmt::Write as _;
 
@@ -85,6 +85,12 @@ fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
             let param = kind.params.iter().find(|param| param.name == name)?;
             Some(format!("```kdl\n{} {name}=\n```\n{}", kind.name, docs::layer_param(param)))
         }
+        Symbol::Tap(network, name) => {
+            let networks = view.index.networks(view.file());
+            let known = networks.values().find(|one| one.spec.name == network.name);
+            let tap = known.and_then(|network| docs::tap(network, name));
+            Some(format!("```kdl\ntap {name} // {}\n```\n{}", network.name, tap.unwrap_or_default()))
+        }
         Symbol::Pipeline(_, name) => pipeline(view, name),
         _ => None,
     }
@@ -141,17 +147,28 @@ fn stage(view: &View, scope: &NameScope, name: &str) -> Option<String> {
     let named = names.stages.get(name)?;
     let signature = view.index.signature(&named.kind, named.span)?;
     let mut out = docs::head(signature, Some(name));
-    out.push_str(first_paragraph(&signature.doc));
-    let NameScope::Pipeline(_, pipeline) = scope else { return Some(out) };
-    // A pipeline that extends the declaring one has the stage too.
+    let doc = first_paragraph(&signature.doc);
     let pipelines = &view.read.analysis.contents.pipelines;
-    let pipeline = pipelines.iter().find(|one| one.name == *pipeline).or(pipelines.first())?;
+    let pipeline = match scope {
+        // A pipeline that extends the declaring one has the stage too.
+        NameScope::Pipeline(_, pipeline) => pipelines.iter().find(|one| one.name == *pipeline).or(pipelines.first()),
+        NameScope::Body(_) => None,
+    };
+    let Some(pipeline) = pipeline else {
+        out.push_str(doc);
+        return Some(out);
+    };
+    let mut tables = String::new();
+    if let Some(states) = view.states {
+        let verdict;
+        (verdict, tables) = state(states, &pipeline.name, name, view.document.version);
+        out.push_str(&verdict);
+    }
+    let _ = write!(out, "\n\n{doc}");
     if let Some(spec) = pipeline.stages.iter().find(|stage| addresses(name, &stage.base_name) || stage.name == *name) {
         out.push_str(&values(spec, signature));
     }
-    if let Some(states) = view.states {
-        out.push_str(&state(states, &pipeline.name, name, view.document.version));
-    }
+    out.push_str(&tables);
     Some(out)
 }
 
@@ -159,9 +176,13 @@ fn first_paragraph(text: &str) -> &str {
     text.split("\n\n").next().unwrap_or(text)
 }
 
-/// Values of the parameters; defaults are marked.
+/// Number of defaults listed; the others are counted.
+const DEFAULTS: usize = 6;
+
+/// Values of the parameters that are given, one a line; then the defaults in one.
 fn values(spec: &StageSpec, signature: &Signature) -> String {
     let mut out = String::new();
+    let mut defaults = Vec::new();
     for (path, ParamValue { value, span, .. }) in &spec.params {
         let Some(place) = param_at(signature, path, &|path| spec.value(path).map(ToString::to_string)) else {
             continue;
@@ -169,39 +190,41 @@ fn values(spec: &StageSpec, signature: &Signature) -> String {
         if *value == crate::lang::value::Value::None {
             continue;
         }
-        let left_out = if span.is_some() { "" } else { " (default)" };
         let unit = if place.param.ty == crate::lang::param_type::ParamType::Px { " px" } else { "" };
-        let _ = write!(out, "\n- `{path}` {}{unit}{left_out}", docs::shown(value));
+        if span.is_some() {
+            let _ = write!(out, "\n- `{path}` {}{unit}", docs::shown(value));
+        } else {
+            defaults.push(format!("`{path}` {}{unit}", docs::shown(value)));
+        }
     }
-    if out.is_empty() { out } else { format!("\n{out}") }
+    if !defaults.is_empty() {
+        let more = defaults.len().saturating_sub(DEFAULTS);
+        defaults.truncate(DEFAULTS);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more: `macula doc {}`", signature.name) };
+        let _ = write!(out, "\n\nDefaults: {}{more}", defaults.join(", "));
+    }
+    if out.starts_with("\n-") { format!("\n{out}") } else { out }
 }
 
-/// Cache state of a stage, or of all stages of a template's instance.
-fn state(states: &CacheStates, pipeline: &str, name: &str, version: i32) -> String {
-    let mut out = String::new();
-    let below = format!("{name}.");
-    for (stage, state) in states.of(pipeline).filter(|(stage, _)| *stage == name || stage.starts_with(&below)) {
+/// Cache state of a stage, of all its copies, or of all stages of a template's instance; and the tables of its result.
+fn state(states: &CacheStates, pipeline: &str, name: &str, version: i32) -> (String, String) {
+    let (mut out, mut tables) = (String::new(), String::new());
+    for (stage, state) in states.of_name(pipeline, name) {
         let label = if stage == name { String::new() } else { format!("`{stage}` ") };
-        let will = match state.will {
-            Will::Source => "source, checked in every run",
-            Will::Reuse => "cached: will not run",
-            Will::Run => "will run",
-            Will::Unknown => "not known yet",
-            Will::Fail => "cannot run",
-        };
+        let will = state.will.words();
         let why = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
         let _ = write!(out, "\n\n{label}**{will}**{why}");
         if !state.made.is_empty() {
             let _ = write!(out, "\n\n{}", state.made);
         }
         if stage == name {
-            out.push_str(&state.tables);
+            tables.push_str(&state.tables);
         }
     }
     if !out.is_empty() && states.version != version {
         out.push_str("\n\n(before the last change)");
     }
-    out
+    (out, tables)
 }
 
 fn pipeline(view: &View, name: &str) -> Option<String> {

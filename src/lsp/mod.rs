@@ -6,6 +6,7 @@
 
 mod actions;
 mod capabilities;
+mod commands;
 mod completion;
 mod definition;
 mod diagnostics;
@@ -14,15 +15,20 @@ mod documents;
 mod formatting;
 mod hints;
 mod hover;
+mod legend;
+mod lenses;
 mod library;
 mod position;
 mod rename;
 mod server;
+mod stage_nodes;
 mod state;
 mod symbols;
+mod tokens;
 mod uri;
 mod view;
 mod workspace;
+mod workspace_symbols;
 
 use lsp_server::Connection;
 

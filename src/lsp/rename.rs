@@ -6,7 +6,9 @@ use gen_lsp_types::{PrepareRenamePlaceholder, PrepareRenameResult, TextEdit, Uri
 
 use super::view::View;
 use super::workspace::elsewhere;
+use crate::lang::describe::is_tensor_name;
 use crate::lang::index::{NameScope, Occurrence, Symbol};
+use crate::lang::network::InputKind;
 use crate::lang::{self, NAME_RULE};
 
 /// The name at a byte, if it can be renamed.
@@ -29,7 +31,9 @@ pub(super) fn prepare(view: &View, at: usize) -> Result<PrepareRenameResult, Str
 /// A message, if it cannot be renamed.
 pub(super) fn rename(view: &View, at: usize, new: &str) -> Result<WorkspaceEdit, String> {
     let word = renamable(view, at)?;
-    if !lang::is_name(new) {
+    let is_tap = matches!(word.symbol, Symbol::Tap(..));
+    let fits = if is_tap { is_tensor_name(new) && InputKind::named(new).is_none() } else { lang::is_name(new) };
+    if !fits {
         return Err(format!("`{new}` is not a valid name: {NAME_RULE}"));
     }
     if taken(view, &word.symbol, new) {
@@ -81,6 +85,7 @@ fn taken(view: &View, symbol: &Symbol, new: &str) -> bool {
         Symbol::Output(thing, _) => vec![Symbol::Output(thing.clone(), new_name())],
         Symbol::NetworkParam(thing, block, _) => vec![Symbol::NetworkParam(thing.clone(), block.clone(), new_name())],
         Symbol::Block(thing, _) => vec![Symbol::Block(thing.clone(), new_name()), Symbol::Layer(new_name())],
+        Symbol::Tap(thing, _) => vec![Symbol::Tap(thing.clone(), new_name())],
         Symbol::Pipeline(file, _) => vec![Symbol::Pipeline(*file, new_name())],
         Symbol::Alias(file, _) => vec![Symbol::Alias(*file, new_name())],
         _ => Vec::new(),

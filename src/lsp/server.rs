@@ -8,11 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use gen_lsp_types::{
-    CodeActionParams, CompletionParams, DefinitionParams, Diagnostic, DidChangeTextDocumentParams,
+    CodeActionParams, CodeLensParams, CompletionParams, DefinitionParams, Diagnostic, DidChangeTextDocumentParams,
     DidChangeWatchedFilesParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
-    DocumentFormattingParams, DocumentHighlightParams, DocumentSymbolParams, HoverParams, InitializeParams,
-    InlayHintParams, PrepareRenameParams, PublishDiagnosticsParams, ReferenceParams, RenameParams,
-    TextDocumentPositionParams, WorkspaceFolders,
+    DocumentFormattingParams, DocumentHighlightParams, DocumentSymbolParams, ExecuteCommandParams, HoverParams,
+    InitializeParams, InlayHintParams, PrepareRenameParams, PublishDiagnosticsParams, ReferenceParams, RenameParams,
+    SemanticTokensParams, SemanticTokensRangeParams, TextDocumentPositionParams, WorkspaceFolders,
+    WorkspaceSymbolParams,
 };
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use serde::Serialize;
@@ -20,12 +21,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::capabilities::{self, Client};
+use super::commands::{COMMANDS, CommandTarget};
 use super::diagnostics::diagnostics;
 use super::documents::Documents;
 use super::library::Library;
 use super::state::{CacheStates, Question};
 use super::view::View;
-use super::{SessionEnd, actions, completion, definition, formatting, hints, hover, rename, symbols, uri};
+use super::workspace_symbols::workspace_symbols;
+use super::{
+    SessionEnd, actions, commands, completion, definition, formatting, hints, hover, lenses, rename, symbols, tokens,
+    uri,
+};
 use crate::diag::Severity;
 use crate::run::Host;
 use crate::stage::Implementation;
@@ -285,8 +291,46 @@ impl Server {
                 let params: CodeActionParams = read(params)?;
                 self.look(&params.text_document.uri.0, |view| shown(actions::actions(view, &params)))
             }
+            "textDocument/semanticTokens/full" => {
+                let params: SemanticTokensParams = read(params)?;
+                self.look(&params.text_document.uri.0, |view| shown(tokens::tokens(view, None)))
+            }
+            "textDocument/semanticTokens/range" => {
+                let params: SemanticTokensRangeParams = read(params)?;
+                self.look(&params.text_document.uri.0, |view| {
+                    let bytes = view.document.lines.bytes(&view.document.text, params.range);
+                    shown(tokens::tokens(view, Some(bytes)))
+                })
+            }
+            "textDocument/codeLens" => {
+                let params: CodeLensParams = read(params)?;
+                self.look(&params.text_document.uri.0, |view| shown(lenses::lenses(view)))
+            }
+            "workspace/symbol" => {
+                let params: WorkspaceSymbolParams = read(params)?;
+                let here = [self.host.folder.clone()];
+                let folders = if self.roots.is_empty() { here.as_slice() } else { &self.roots };
+                shown(workspace_symbols(&self.documents, folders, &params.query))
+            }
+            "workspace/executeCommand" => self.execute(read(params)?),
             _ => Err((ErrorCode::MethodNotFound, format!("unknown method `{method}`"))),
         }
+    }
+
+    /// Shows what a command of a code lens is about.
+    fn execute(&self, params: ExecuteCommandParams) -> Answer {
+        let ExecuteCommandParams { command, arguments, .. } = params;
+        if !COMMANDS.contains(&command.as_str()) {
+            return Err((ErrorCode::InvalidParams, format!("unknown command `{command}`")));
+        }
+        let Some(target) = CommandTarget::new(arguments) else {
+            return Err((ErrorCode::InvalidParams, format!("`{command}` needs an object with `file`")));
+        };
+        let open = self.documents.of_file(Path::new(&target.file));
+        let states = open.and_then(|document| self.states.get(&document.uri));
+        let text = commands::answer(&command, &target, states);
+        self.notify("window/showMessage", json!({"type": 3, "message": text}));
+        Ok(Value::Null)
     }
 
     /// Answers a request about a text; null if it is not open.
@@ -355,9 +399,12 @@ impl Server {
         }
         let changed = self.states.get(&states.uri).is_none_or(|old| *old != states);
         self.states.insert(states.uri.clone(), states);
-        if changed && self.client.refreshes_hints {
-            let id = RequestId::from("hints".to_owned());
-            (self.send)(Request::new(id, "workspace/inlayHint/refresh".to_owned(), Value::Null).into());
+        let refreshed = [
+            (self.client.refreshes_hints, "hints", "workspace/inlayHint/refresh"),
+            (self.client.refreshes_lenses && self.client.lenses, "lenses", "workspace/codeLens/refresh"),
+        ];
+        for (_, id, method) in refreshed.into_iter().filter(|(supported, ..)| changed && *supported) {
+            (self.send)(Request::new(RequestId::from(id.to_owned()), method.to_owned(), Value::Null).into());
         }
     }
 

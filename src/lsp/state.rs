@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::sync;
 use crate::lang::spec::Pipeline;
+use crate::lang::{addresses, ranking};
 use crate::plan::{Decision, Engine, Explanation, Graph, Reason, StageId};
 use crate::run::{Host, ProjectFiles};
 use crate::stage::{Cell, Files, Implementation, StageError, Summary};
@@ -57,6 +58,16 @@ pub(super) struct StageCacheState {
     pub(super) made: String,
     /// Tables of its result, as Markdown.
     pub(super) tables: String,
+    /// Most important metric of its result; for a stage that will run, of its last result.
+    pub(super) metric: Option<(String, f64)>,
+}
+
+impl StageCacheState {
+    /// What a run would do and why, in words.
+    pub(super) fn verdict(&self) -> String {
+        let why = if self.why.is_empty() { String::new() } else { format!(": {}", self.why) };
+        format!("{}{why}", self.will.words())
+    }
 }
 
 /// What a run would do with a stage.
@@ -74,17 +85,50 @@ pub(super) enum Will {
     Fail,
 }
 
+impl Will {
+    /// In words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Source => "source, checked in every run",
+            Self::Reuse => "cached: will not run",
+            Self::Run => "will run",
+            Self::Unknown => "not known yet",
+            Self::Fail => "cannot run",
+        }
+    }
+
+    /// Whether its result is missing.
+    pub(super) fn is_open(self) -> bool {
+        !matches!(self, Self::Source | Self::Reuse)
+    }
+}
+
 impl CacheStates {
+    /// All of them: pipeline, dotted name of the stage, state.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str, &StageCacheState)> {
+        self.stages.iter().map(|((pipeline, stage), state)| (pipeline.as_str(), stage.as_str(), state))
+    }
+
     /// Stages of a pipeline, by their dotted names.
     pub(super) fn of(&self, pipeline: &str) -> impl Iterator<Item = (&str, &StageCacheState)> {
         let of_pipeline = self.stages.iter().filter(move |((name, _), _)| name == pipeline);
         of_pipeline.map(|((_, stage), state)| (stage.as_str(), state))
     }
 
+    /// A stage, all copies of one in a `repeat`, or the stages of a template's instance.
+    pub(super) fn of_name(&self, pipeline: &str, name: &str) -> impl Iterator<Item = (&str, &StageCacheState)> {
+        self.of(pipeline).filter(move |(stage, _)| is_about(name, stage))
+    }
+
     /// One stage.
     pub(super) fn get(&self, pipeline: &str, stage: &str) -> Option<&StageCacheState> {
         self.stages.get(&(pipeline.to_owned(), stage.to_owned()))
     }
+}
+
+/// Whether a stage is the one with that name, a copy of it in a `repeat`, or part of a template's instance with that name.
+pub(super) fn is_about(name: &str, stage: &str) -> bool {
+    addresses(name, stage) || stage.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Starts the thread that answers questions; it calls `answer` for each, and ends when the sender is dropped.
@@ -181,12 +225,17 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> StageCacheState {
     };
     let last = explanation.last.as_ref().map(|(_, stage)| stage.headline.clone()).filter(|line| !line.is_empty());
     let last = last.map(|line| format!("Last time: {line}")).unwrap_or_default();
-    let plain = |will, why: String| StageCacheState { will, why, made: last.clone(), tables: String::new() };
+    let kind = &engine.stage(id).stage_type;
+    let metric = explanation.last.as_ref().and_then(|(_, stage)| main_metric(kind, &stage.metrics));
+    let plain = |will, why: String| {
+        let (made, metric) = (last.clone(), metric.clone());
+        StageCacheState { will, why, made, tables: String::new(), metric }
+    };
     match decision {
-        Decision::Source(known) => made(Will::Source, String::new(), &known.summary),
+        Decision::Source(known) => made(Will::Source, String::new(), &known.summary, kind),
         Decision::Reuse(known, reused) => {
             let why = reused.other_target.as_ref().map(|target| format!("computed on `{target}`")).unwrap_or_default();
-            made(Will::Reuse, why, &known.summary)
+            made(Will::Reuse, why, &known.summary, kind)
         }
         Decision::Run(task) => {
             let mut why = explanation.reason.as_ref().map(Reason::short).unwrap_or_default();
@@ -212,7 +261,13 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> StageCacheState {
     }
 }
 
-fn made(will: Will, why: String, summary: &Summary) -> StageCacheState {
+/// The first metric of a stage type that a result has, with its value.
+fn main_metric(kind: &str, metrics: &BTreeMap<String, f64>) -> Option<(String, f64)> {
+    let known = ranking::of(kind).iter().find_map(|metric| metrics.get_key_value(&metric.name));
+    known.map(|(name, value)| (name.clone(), *value)).filter(|(_, value)| value.is_finite())
+}
+
+fn made(will: Will, why: String, summary: &Summary, kind: &str) -> StageCacheState {
     let mut tables = String::new();
     for table in summary.tables.iter().take(2).filter(|table| !table.rows.is_empty()) {
         let _ = write!(
@@ -230,7 +285,8 @@ fn made(will: Will, why: String, summary: &Summary) -> StageCacheState {
             let _ = write!(tables, "\n\n{} more rows: `macula show`", table.rows.len() - ROWS);
         }
     }
-    StageCacheState { will, why, made: summary.headline.clone(), tables }
+    let metric = main_metric(kind, &summary.metrics);
+    StageCacheState { will, why, made: summary.headline.clone(), tables, metric }
 }
 
 fn cell(cell: &Cell) -> String {

@@ -56,7 +56,7 @@ impl ReadText {
 }
 
 /// Pipeline files below a folder, sorted, without hidden and generated folders.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = waiting.pop() {

@@ -33,13 +33,17 @@ pipeline small seed=1 {
 async def client(request, lsp_client: LanguageClient, tmp_path: pathlib.Path):
     """A session in its own folder, with a clean shutdown."""
 
-    # Requests from the server: watch files, and refresh inlay hints.
+    # Requests from the server: watch files, and refresh inlay hints and code lenses.
     @lsp_client.feature(types.CLIENT_REGISTER_CAPABILITY)
     def register(_params: types.RegistrationParams):
         return None
 
     @lsp_client.feature(types.WORKSPACE_INLAY_HINT_REFRESH)
     def refresh(_params: None):
+        return None
+
+    @lsp_client.feature(types.WORKSPACE_CODE_LENS_REFRESH)
+    def refresh_lenses(_params: None):
         return None
 
     os.environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
@@ -49,6 +53,7 @@ async def client(request, lsp_client: LanguageClient, tmp_path: pathlib.Path):
     params = types.InitializeParams(capabilities=capabilities, root_uri=root, workspace_folders=folders)
     result = await lsp_client.initialize_session(params)
     assert result.server_info.name == "macula"
+    lsp_client.utf16 = result.capabilities.position_encoding != types.PositionEncodingKind.Utf8
     lsp_client.folder = tmp_path
     yield
     await lsp_client.shutdown_session()
@@ -145,6 +150,19 @@ async def test_references_symbols_formatting_hints_and_actions(client: LanguageC
     assert len(found) == 2
     hints = await client.text_document_inlay_hint_async(types.InlayHintParams(text_document=identifier, range=everywhere))
     assert hints
+
+
+async def test_semantic_tokens_lenses_and_symbols_of_the_workspace(client: LanguageClient):
+    uri = opened(client)
+    (client.folder / "small.kdl").write_text(TEXT)
+    identifier = types.TextDocumentIdentifier(uri=uri)
+    tokens = await client.text_document_semantic_tokens_full_async(types.SemanticTokensParams(text_document=identifier))
+    # The first line is a comment with a character of two UTF-16 units.
+    assert list(tokens.data[:3]) == [0, 0, len("// größe 𝄞".encode("utf-16-le")) // 2 if client.utf16 else len("// größe 𝄞".encode())]
+    lenses = await client.text_document_code_lens_async(types.CodeLensParams(text_document=identifier))
+    assert [lens.command.title for lens in lenses[:4]] == ["run", "plan", "run", "why"]
+    found = await client.workspace_symbol_async(types.WorkspaceSymbolParams(query="classi"))
+    assert [symbol.name for symbol in found] == ["classifier"]
 
 
 async def test_results_of_a_run_are_shown_and_nothing_is_written(client: LanguageClient):

@@ -55,6 +55,12 @@ impl Described {
         (described.map(|described| described.called(&self.spec.name)), diags)
     }
 
+    /// The node it was read from.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// The network up to a tap; [`None`] if it has no such tap.
     #[must_use]
     pub fn until(&self, tap: &str) -> Option<Self> {
@@ -188,6 +194,7 @@ fn name_of(node: &Node) -> Option<(String, Span)> {
 const PLACEHOLDER: Layer = Layer::Relu;
 
 /// Whether a text can be part of a tensor name.
-fn is_tensor_name(text: &str) -> bool {
+#[must_use]
+pub fn is_tensor_name(text: &str) -> bool {
     text.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)))
 }

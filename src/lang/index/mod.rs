@@ -1,10 +1,13 @@
 //! Symbol index: the meaning of each word of a text, and its declaration. For editors; it decides nothing and reports nothing.
-//! `scope` knows the names of a pipeline or a template body, `walk` goes through a text, `network` through networks, `sweep`
-//! through sweeps.
+//! `scope` knows the names of a pipeline or a template body, `walk` goes through a text, `network` through networks, `tap` finds
+//! the network that declares a tap, `sweep` goes through sweeps, `readers` finds what reads a stage, `numbers` the units of numbers.
 
 mod network;
+mod numbers;
+mod readers;
 mod scope;
 mod sweep;
+mod tap;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -20,6 +23,7 @@ use super::stdlib::{MODULES, stdlib};
 use crate::base::{FileId, Sources, Span};
 use crate::syntax::{self, Node};
 
+pub use numbers::NumberUnit;
 pub use scope::{NameInfo, ScopeNames};
 pub use sweep::AxisPath;
 
@@ -57,6 +61,8 @@ pub enum Symbol {
     NetworkParam(Definition, Option<String>, String),
     /// A block of a network.
     Block(Definition, String),
+    /// A tap of a network, by the name in its declaration.
+    Tap(Definition, String),
     /// A layer type.
     Layer(String),
     /// A property of a layer type.
@@ -202,7 +208,7 @@ pub fn module_of(symbol: &Symbol) -> Option<&'static str> {
     if definition.file.is_some() {
         return None;
     }
-    let network = matches!(symbol, Symbol::Network(_) | Symbol::NetworkParam(..) | Symbol::Block(..));
+    let network = matches!(symbol, Symbol::Network(_) | Symbol::NetworkParam(..) | Symbol::Block(..) | Symbol::Tap(..));
     let mut modules =
         MODULES.iter().map(|(module, _)| *module).filter(|module| module.starts_with("networks/") == network);
     modules.find(|module| module.rsplit('/').next() == Some(definition.name.as_str()))
@@ -222,6 +228,7 @@ impl Symbol {
             | Self::Value(NameScope::Body(definition), _)
             | Self::Network(definition)
             | Self::NetworkParam(definition, ..)
+            | Self::Tap(definition, _)
             | Self::Block(definition, _) => Some(definition),
             _ => None,
         }
@@ -253,6 +260,7 @@ impl Symbol {
             | Self::Param(definition, _)
             | Self::Case(definition, ..)
             | Self::Network(definition)
+            | Self::Tap(definition, _)
             | Self::NetworkParam(definition, ..) => definition.file = Some(file),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The words of a network: its parameters, blocks and layers.
+//! The words of a network: its parameters, blocks, layers and taps.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,13 @@ use super::scope::text_of;
 use super::walk::Walker;
 use super::{Definition, NameRole, Symbol};
 use crate::base::{FileId, Span};
-use crate::lang::describe::kinds;
+use crate::lang::describe::kinds::{self, PropertyType};
 use crate::syntax::{Node, NodeEntry};
 
 struct NetworkNames<'a> {
     definition: Definition,
+    /// The network's own node.
+    node: &'a Node,
     params: BTreeSet<String>,
     blocks: Vec<(String, &'a Node)>,
 }
@@ -24,7 +26,7 @@ impl Walker<'_> {
         let of = |wanted: &'static str| node.nodes().iter().filter(move |node| node.name.text == wanted);
         let blocks = of("block").filter_map(|block| Some((text_of(block)?.0, block)));
         let params = of("param").filter_map(|param| Some(text_of(param)?.0));
-        let network = NetworkNames { definition, params: params.collect(), blocks: blocks.collect() };
+        let network = NetworkNames { definition, node, params: params.collect(), blocks: blocks.collect() };
         layers(self, node.nodes(), &network, None);
     }
 }
@@ -36,6 +38,10 @@ fn layers(walker: &mut Walker, nodes: &[Node], network: &NetworkNames, block: Op
             "doc" => continue,
             "param" => {
                 walker.declared(node, |name| Symbol::NetworkParam(network.definition.clone(), owner.clone(), name));
+                continue;
+            }
+            "tap" => {
+                walker.declared(node, |name| Symbol::Tap(network.definition.clone(), name));
                 continue;
             }
             "block" => {
@@ -65,7 +71,17 @@ fn layers(walker: &mut Walker, nodes: &[Node], network: &NetworkNames, block: Op
             walker.dotted(node.name.span, kind, Symbol::Network(inner.clone()));
         }
         for (key, entry) in node.props() {
-            let symbol = if let Some(inner) = inner.as_ref().filter(|_| key.text != "to") {
+            if inner.is_some() && key.text == "to" {
+                walker.tap_of(kind, entry);
+                dollar(walker, entry, network, block);
+                continue;
+            }
+            if matches!((kind.as_str(), key.text.as_str()), ("branch" | "auxiliary", "from"))
+                || is_point(kind, &key.text)
+            {
+                walker.point(network.node, &network.definition, entry);
+            }
+            let symbol = if let Some(inner) = &inner {
                 Symbol::NetworkParam(inner.clone(), None, key.text.clone())
             } else if is_block {
                 Symbol::NetworkParam(network.definition.clone(), Some(kind.clone()), key.text.clone())
@@ -93,4 +109,10 @@ fn dollar(walker: &mut Walker, entry: &NodeEntry, network: &NetworkNames, block:
         None => return,
     };
     walker.note(span, symbol, NameRole::Uses);
+}
+
+/// Whether a property of a layer type is the name of an input or a tap.
+fn is_point(kind: &str, key: &str) -> bool {
+    let layer = kinds::KINDS.iter().find(|layer| layer.name == kind);
+    layer.is_some_and(|layer| layer.params.iter().any(|param| param.name == key && param.ty == PropertyType::Point))
 }

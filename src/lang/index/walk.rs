@@ -232,6 +232,7 @@ impl<'a> Walker<'a> {
         let network = self.named(node.name.span, &path, node.args(), given);
         for (key, entry) in node.props() {
             match &network {
+                Some(_) if key.text == "to" => self.tap_of_given(node, entry),
                 Some(network) => {
                     self.note(key.span, Symbol::NetworkParam(network.clone(), None, key.text.clone()), NameRole::Uses);
                     self.dollar(entry, given.names);
@@ -241,6 +242,9 @@ impl<'a> Walker<'a> {
         }
         for child in node.nodes() {
             match &network {
+                Some(_) if child.name.text == "to" => {
+                    child.args().for_each(|entry| self.tap_of_given(node, entry));
+                }
                 Some(network) => {
                     self.note(
                         child.name.span,

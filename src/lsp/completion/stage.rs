@@ -8,6 +8,7 @@ use super::super::docs;
 use super::super::view::View;
 use super::{CompletionCandidate, files, flags};
 use crate::base::Span;
+use crate::lang::describe::TapPlace;
 use crate::lang::index::{self, ScopeNames, inner, param_at};
 use crate::lang::param_type::ParamType;
 use crate::lang::signature::{OutPort, Param, Signature};
@@ -36,7 +37,7 @@ pub(super) fn items(
     let within: Vec<&str> = chain.iter().map(|head| head.name.as_str()).collect();
     let within = within.join(".");
     let at = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
-    let look = StageCompletion { view, names, signature, chosen, own: stage.argument() };
+    let look = StageCompletion { view, names, signature, chosen };
     let statement = cursor.statement.name.as_str();
     match &cursor.spot {
         Spot::Name if chain.is_empty() => look.children(node),
@@ -45,7 +46,7 @@ pub(super) fn items(
             let port = signature.input(statement).filter(|_| chain.is_empty());
             if let Some(port) = port {
                 return if *number == 0 || port.many {
-                    references(view, names, &port.types, look.own)
+                    references(view, names, &port.types, stage.argument())
                 } else {
                     Vec::new()
                 };
@@ -66,8 +67,6 @@ pub(super) struct StageCompletion<'a> {
     pub(super) signature: &'a Signature,
     /// The case of each choice.
     pub(super) chosen: BTreeMap<String, String>,
-    /// The stage's own name.
-    pub(super) own: Option<&'a str>,
 }
 
 impl StageCompletion<'_> {
@@ -103,7 +102,11 @@ impl StageCompletion<'_> {
             let item = |name: &str| {
                 CompletionCandidate::new(shown(name), CompletionItemKind::Property, "parameter of the network")
             };
-            return params.iter().map(|(name, _)| item(name)).collect();
+            let to = network.is_some_and(|network| !network.taps.is_empty()).then(|| {
+                let about = "the tap up to which the network is used";
+                CompletionCandidate::new(shown("to"), CompletionItemKind::Property, about)
+            });
+            return params.iter().map(|(name, _)| item(name)).chain(to).collect();
         }
         let case = chosen(path);
         let all = inner(place.param, case.as_deref());
@@ -118,6 +121,9 @@ impl StageCompletion<'_> {
 
     /// Values of the parameter at a dotted name; `number` is the index among several.
     pub(super) fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<CompletionCandidate> {
+        if let Some(taps) = self.taps(path) {
+            return taps;
+        }
         let Some(place) = param_at(self.signature, path, &|path| self.chosen.get(path).cloned()) else {
             return Vec::new();
         };
@@ -170,6 +176,19 @@ impl StageCompletion<'_> {
         items
     }
 
+    /// Taps of a network for its `to`; [`None`] for another parameter.
+    fn taps(&self, path: &str) -> Option<Vec<CompletionCandidate>> {
+        let above = path.strip_suffix(".to")?;
+        let place = param_at(self.signature, above, &|path| self.chosen.get(path).cloned())?;
+        let name = self.chosen.get(above).filter(|_| place.param.ty == ParamType::Network)?;
+        let network = self.view.index.network(name, Span::new(self.view.file(), 0..0))?;
+        let item = |tap: &TapPlace| {
+            CompletionCandidate::new(&tap.name, CompletionItemKind::Variable, "tap")
+                .docs(docs::tap(network, &tap.name).unwrap_or_default())
+        };
+        Some(network.taps.iter().map(item).collect())
+    }
+
     /// Parameters of the pipeline or of the body; those of the same type first.
     fn dollars(&self, kind: &ParamType) -> Vec<CompletionCandidate> {
         let kind = if let ParamType::List(of) = kind { of } else { kind };
@@ -195,7 +214,7 @@ fn is_chosen(param: &Param, case: &str, chosen: Option<&str>) -> bool {
     chosen.or(default) == Some(case)
 }
 
-/// References available in a scope; those of one of `types` come first.
+/// References available in a scope; those of one of `types` come first. The stage `own` cannot read itself, nor what reads it.
 pub(super) fn references(
     view: &View,
     names: &ScopeNames,
@@ -209,7 +228,10 @@ pub(super) fn references(
         let item = CompletionCandidate::new(name, CompletionItemKind::Interface, port.types.join(" or "));
         items.push(item.docs(&port.doc).rank(rank(fits)));
     }
-    for (name, named) in names.stages.iter().filter(|(name, _)| Some(name.as_str()) != own) {
+    let own = own.map(|own| names.stages.get(own).map_or(own, |named| named.path.as_str()));
+    let readers = own.map(|own| view.index.readers(&names.scope, own)).unwrap_or_default();
+    let can = |path: &str| Some(path) != own && !readers.contains(path);
+    for (name, named) in names.stages.iter().filter(|(_, named)| can(&named.path)) {
         let Some(signature) = view.index.signature(&named.kind, named.span) else { continue };
         let mut add = |text: String, out: &OutPort| {
             let given = signature.types(out);

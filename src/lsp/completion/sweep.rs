@@ -93,7 +93,7 @@ impl SweepCompletion<'_> {
         let Some((signature, start, stage)) = self.view.index.axis(names, axis).stage else { return Vec::new() };
         let mut chosen = stage.map(index::chosen).unwrap_or_default();
         chosen.extend(further);
-        let look = StageCompletion { view: self.view, names: plain, signature, chosen, own: None };
+        let look = StageCompletion { view: self.view, names: plain, signature, chosen };
         then(&look, axis.get(start..).unwrap_or_default())
     }
 

@@ -76,6 +76,49 @@ fn a_reference_is_completed_as_a_whole() {
 }
 
 #[test]
+fn a_stage_is_not_offered_what_reads_it() {
+    let rest = "train t { data folds.train }; eval scores { model t; data folds.test }; report page { of scores }";
+    let items = texts(&format!(
+        "pipeline p seed=1 {{ synthetic fundus; extract tiles {{ from | }}; split folds {{ from tiles }}; {rest} }}"
+    ));
+    assert!(has(&items, "fundus"), "{items:?}");
+    for reader in ["folds.train", "t", "scores", "page"] {
+        assert!(!has(&items, reader), "{reader} reads it: {items:?}");
+    }
+    // Through a repeat, from inside and from outside of it.
+    let repeat = "repeat 2 fold { train t { data folds.train }; eval scores { model t; data folds.test } }";
+    let after = "pool all { of fold.scores; data folds.test }; report page { of all }";
+    let start = format!("pipeline p seed=1 {{ {SPLIT}; ");
+    let items = texts(&format!("{start}{}; {after} }}", repeat.replace("data folds.train", "data |")));
+    assert!(has(&items, "folds.train"), "{items:?}");
+    assert!(!has(&items, "scores") && !has(&items, "all") && !has(&items, "page"), "{items:?}");
+    let items = texts(&format!("{start}{repeat}; {} }}", after.replace("of all", "of |")));
+    assert!(has(&items, "all") && has(&items, "fold.scores"), "{items:?}");
+}
+
+#[test]
+fn the_stages_of_a_pipeline_that_is_extended_are_known_as_readers() {
+    let client = Client::new();
+    client.write("base.kdl", &format!("pipeline p seed=1 {{ {SPLIT}; train t {{ data folds.train }} }}\n"));
+    let items = labels(&offered(&client, "pipeline q { extends \"base.kdl\"; extract tiles { from | } }"));
+    assert!(has(&items, "fundus") && !has(&items, "t") && !has(&items, "folds.train"), "{items:?}");
+    // Given another input, it is a reader no more.
+    let items = labels(&offered(
+        &client,
+        "pipeline q { extends \"base.kdl\"; synthetic other; extract tiles { from | }; split folds { from other } }",
+    ));
+    assert!(has(&items, "t"), "{items:?}");
+}
+
+#[test]
+fn a_network_in_a_stage_offers_its_taps() {
+    let within = |rest: &str| texts(&format!("pipeline p seed=1 {{ {SPLIT}; encode v {{ from fundus; {rest} }} }}"));
+    assert!(has(&within("network resnet18 |"), "to"));
+    let items = within("network resnet18 to=|");
+    assert!(has(&items, "layer3") && has(&items, "features"), "{items:?}");
+}
+
+#[test]
 fn a_body_offers_its_ports_and_parameters() {
     let text = "stage own { in photos type=photographs; out type=patches from=e; param side type=px default=64; \
                 body { extract e { from |; size $side } } }";

@@ -119,8 +119,31 @@ fn defaults_that_are_left_out_stand_behind_a_stage() {
     assert!(hints(&quiet, &uri).is_empty());
 }
 
+#[test]
+fn a_hint_is_shortened_and_a_long_line_gets_none() {
+    let hints_of = |options: Value, text: &str| {
+        let client = Client::silent();
+        let params = json!({"processId": null, "rootUri": null, "capabilities": {}, "initializationOptions": options});
+        client.ask("initialize", params);
+        let uri = client.open("a.kdl", text);
+        client.ask("textDocument/inlayHint", json!({"textDocument": {"uri": uri}, "range": everywhere()}))
+    };
+    let text = "pipeline p seed=1 { synthetic eyes { photographs 2 } }\n";
+    let label = |found: &Value| found[0]["label"].as_str().map(str::to_owned);
+    let whole = label(&hints_of(json!({"hintLength": 200}), text)).expect("a hint");
+    let found = hints_of(json!({"hintLength": 30}), text);
+    let short = label(&found).expect("a hint");
+    assert!(short.chars().count() <= 30 && short.ends_with('…'), "{short}");
+    assert!(whole.starts_with(short.trim_end_matches('…')), "{whole}");
+    // What was cut is in the tooltip.
+    assert!(found[0]["tooltip"]["value"].as_str().is_some_and(|text| text.starts_with(&whole)), "{found}");
+    assert_eq!(hints_of(json!({"hintLength": 0}), text), json!([]));
+    let long = text.replace("\n", &format!(" // {}\n", "long ".repeat(20)));
+    assert_eq!(hints_of(json!({}), &long), json!([]));
+}
+
 /// Runs the pipeline of a text in the client's folder.
-fn run_there(client: &Client, text: &str) {
+pub(super) fn run_there(client: &Client, text: &str) {
     let folder = client.folder.path().to_owned();
     let mut host = Host::real();
     folder.clone_into(&mut host.folder);
@@ -141,7 +164,7 @@ fn run_there(client: &Client, text: &str) {
 }
 
 /// Every file below a folder, with its bytes.
-fn files(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+pub(super) fn files(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -176,6 +199,9 @@ fn what_the_store_knows_stands_behind_stages_and_in_hovers() {
     };
     let text = hover(2, 13);
     assert!(text.contains("**cached: will not run**") && text.contains("patches"), "{text}");
+    // The verdict comes before documentation and values.
+    let place = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
+    assert!(place("**cached") < place("Cuts photographs") && place("Cuts photographs") < place("`size`"), "{text}");
     // Another size: it will run, so the state of later stages is not known.
     client.replace(&uri, &PIPELINE.replace("size 64", "size 32"));
     client.told("workspace/inlayHint/refresh");
@@ -183,6 +209,28 @@ fn what_the_store_knows_stands_behind_stages_and_in_hovers() {
     assert!(text.contains("**will run**: size 64 -> 32") && text.contains("Last time:"), "{text}");
     assert!(hover(6, 11).contains("until `tiles` has run"));
     assert_eq!(files(&store), before, "a language server writes nothing into the store");
+}
+
+#[test]
+fn a_hover_of_a_repeated_stage_has_the_state_of_each_copy() {
+    let text = "pipeline p seed=7 {
+    synthetic eyes { photographs 6; size 192; photographs-per-patient 1 }
+    extract tiles { from eyes; size 64 }
+    repeat 2 fold {
+        split sides { from tiles; folds 2; fold $fold; valid 0.3 }
+    }
+}
+";
+    let client = Client::with(json!({"workspace": {"inlayHint": {"refreshSupport": true}}}));
+    run_there(&client, text);
+    let uri = client.open("a.kdl", text);
+    client.told("workspace/inlayHint/refresh");
+    let place = json!({"line": 4, "character": 15});
+    let found = client.ask("textDocument/hover", json!({"textDocument": {"uri": uri}, "position": place}));
+    let found = found["contents"]["value"].as_str().unwrap_or_default();
+    for copy in ["fold.1.sides", "fold.2.sides"] {
+        assert!(found.contains(&format!("`{copy}` **cached: will not run**")), "{found}");
+    }
 }
 
 #[test]

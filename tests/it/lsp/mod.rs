@@ -2,6 +2,8 @@
 
 mod client;
 mod completing;
+mod highlighting;
+mod lenses;
 mod mending;
 mod names;
 mod session;

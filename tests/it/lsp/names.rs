@@ -70,7 +70,10 @@ fn a_hover_says_what_a_word_means() {
         assert!(found.contains(words), "{word}: {found}");
     }
     let found = about("classifier {", 0);
-    assert!(found.contains("`loss.gamma` 2.0\n") && found.contains("(default)"), "{found}");
+    assert!(found.contains("`loss.gamma` 2.0\n"), "{found}");
+    // Defaults are one paragraph, in part.
+    let defaults = found.lines().find(|line| line.starts_with("Defaults: ")).expect("there are some");
+    assert!(defaults.contains("more: `macula doc train`") && !defaults.contains("loss.gamma"), "{defaults}");
     assert_eq!(about("{", 0), "");
 }
 
@@ -206,6 +209,80 @@ sweep s { over fold.classifier.epochs 1 2 }
     }
     let uri = client.open("a.kdl", FOLDS);
     assert!(hover(&client, &uri, &at(FOLDS, "classifier", 0)).contains("train fold.classifier"));
+}
+
+const TAPS: &str = "network stem {
+    conv conv out=8 kernel=3
+    tap early.map
+    relu
+    tap late
+    global-avg-pool
+    linear fc
+}
+network whole {
+    block part { conv conv out=8 kernel=3; tap half-way }
+    stem trunk to=late
+    part one
+    parallel join=sum {
+        branch from=trunk.early.map { conv a out=8 kernel=3 }
+        branch from=one.half-way
+    }
+    tap both
+    auxiliary side from=both { global-avg-pool; linear fc }
+    global-avg-pool
+    linear fc
+}
+pipeline p seed=1 {
+    synthetic eyes
+    encode vectors { from eyes; network stem to=early.map }
+    encode others { from eyes; network resnet18 { to layer3 } }
+}
+";
+
+#[test]
+fn a_rename_of_a_tap_finds_every_use_of_it() {
+    let client = Client::new();
+    for (word, nth, new, count) in [
+        // Declared; used with a prefix by a network around it, and by a stage.
+        ("early.map", 0, "first", 3),
+        ("early.map", 1, "first", 3),
+        ("early.map", 2, "first", 3),
+        ("late", 0, "last.map", 2),
+        ("half-way", 1, "middle", 2),
+        ("both", 1, "joined", 2),
+    ] {
+        let uri = client.open("a.kdl", TAPS);
+        let before = client.codes(&uri);
+        let changes = renamed(&client, &uri, &at(TAPS, word, nth), new);
+        assert_eq!(changes[&uri].as_array().map_or(0, Vec::len), count, "{word}: {changes}");
+        let text = edited(TAPS, &changes[&uri]);
+        client.replace(&uri, &text);
+        assert_eq!(client.codes(&uri), before, "{word}: {text}");
+        client.tell("textDocument/didClose", json!({"textDocument": {"uri": uri}}));
+    }
+    let uri = client.open("a.kdl", TAPS);
+    let refused = |word: &str, new: &str| {
+        let params = json!({"textDocument": {"uri": uri}, "position": at(TAPS, word, 0), "newName": new});
+        client.refused("textDocument/rename", params).1
+    };
+    assert_eq!(refused("late", "early.map"), "`early.map` is already in use");
+    assert!(refused("late", "half").contains("is not a valid name"));
+    assert_eq!(refused("layer3", "x"), "`layer3` is part of the standard library");
+    assert!(hover(&client, &uri, &at(TAPS, "layer3", 0)).contains("256 x 8 x 8"));
+    let found = definition(&client, &uri, &at(TAPS, "layer3", 0));
+    assert!(found["uri"].as_str().is_some_and(|uri| uri.ends_with("networks/resnet18.kdl")), "{found}");
+}
+
+#[test]
+fn a_rename_of_a_tap_reaches_the_files_that_use_its_network() {
+    let client = Client::new();
+    let shared = "network stem { conv conv out=8 kernel=3; tap early; global-avg-pool; linear fc }\n";
+    let user = "use \"stem.kdl\"\npipeline p seed=1 { synthetic e; encode v { from e; network stem to=early } }\n";
+    let uri = client.write("stem.kdl", shared);
+    let using = client.write("user.kdl", user);
+    client.open_as(&uri, shared);
+    let changes = renamed(&client, &uri, &at(shared, "early", 0), "first");
+    assert_eq!(edited(user, &changes[&using]), user.replace("to=early", "to=first"));
 }
 
 #[test]
