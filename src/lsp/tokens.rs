@@ -226,8 +226,7 @@ fn end_of(text: &str, tokens: &[Token], statement: bool) -> usize {
                 continue;
             }
             TokenKind::Newline if !begun => continue,
-            TokenKind::Newline | TokenKind::Semicolon if depth == 0 => return end,
-            TokenKind::Close if depth == 0 => return end,
+            TokenKind::Newline | TokenKind::Semicolon | TokenKind::Close if depth == 0 => return end,
             TokenKind::Open => depth += 1,
             TokenKind::Close => {
                 depth -= 1;

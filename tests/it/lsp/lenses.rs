@@ -25,7 +25,7 @@ fn lenses(client: &Client, uri: &str) -> Vec<String> {
     found.as_array().into_iter().flatten().map(one).collect()
 }
 
-fn client(options: Value) -> (Client, Value) {
+fn client(options: &Value) -> (Client, Value) {
     let client = Client::silent();
     let root = format!("file://{}", client.folder.path().display());
     let capabilities = json!({"workspace": {"codeLens": {"refreshSupport": true}}});
@@ -47,7 +47,7 @@ fn a_pipeline_and_its_stages_have_lenses() {
 }
 sweep s { over tiles.size 64 128 }
 ";
-    let (client, _) = client(json!({}));
+    let (client, _) = client(&json!({}));
     let uri = client.open("a.kdl", text);
     let expected = [
         "0 run macula.run",
@@ -72,14 +72,14 @@ sweep s { over tiles.size 64 128 }
     client.replace(&uri, "pipeline p seed=1 { synthetic a }\npipeline q seed=2 { synthetic b }\n");
     let found = client.ask("textDocument/codeLens", json!({"textDocument": {"uri": uri}}));
     assert_eq!(found[4]["command"]["arguments"][0], json!({"file": file, "pipeline": "q"}));
-    let (client, _) = self::client(json!({"lenses": false}));
+    let (client, _) = self::client(&json!({"lenses": false}));
     let uri = client.open("a.kdl", text);
     assert!(lenses(&client, &uri).is_empty());
 }
 
 #[test]
 fn the_last_metric_stands_above_an_evaluation() {
-    let (client, _) = client(json!({}));
+    let (client, _) = client(&json!({}));
     run_there(&client, PIPELINE);
     let uri = client.open("a.kdl", PIPELINE);
     client.told("workspace/codeLens/refresh");
@@ -121,11 +121,11 @@ fn the_last_metric_stands_above_an_evaluation() {
 #[test]
 fn commands_that_the_client_executes_are_left_to_it() {
     let all = ["macula.run", "macula.plan", "macula.why", "macula.show"];
-    let (_, capabilities) = client(json!({}));
+    let (_, capabilities) = client(&json!({}));
     assert_eq!(capabilities["executeCommandProvider"]["commands"], json!(all));
-    let (_, capabilities) = client(json!({"commands": ["macula.run", "macula.why"]}));
+    let (_, capabilities) = client(&json!({"commands": ["macula.run", "macula.why"]}));
     assert_eq!(capabilities["executeCommandProvider"]["commands"], json!(["macula.plan", "macula.show"]));
-    let (client, capabilities) = client(json!({"commands": all}));
+    let (client, capabilities) = client(&json!({"commands": all}));
     assert!(capabilities["executeCommandProvider"].is_null());
     let why = client.refused("workspace/executeCommand", json!({"command": "macula.erase"}));
     assert_eq!(why.1, "unknown command `macula.erase`");
@@ -135,7 +135,7 @@ fn commands_that_the_client_executes_are_left_to_it() {
 
 #[test]
 fn symbols_of_all_files_are_found_by_a_part_of_their_name() {
-    let (client, _) = client(json!({}));
+    let (client, _) = client(&json!({}));
     let nets = client.write("nets/tiny.kdl", "network tiny-classifier { relu }\n");
     client.write("results/old.kdl", "pipeline classifier-old seed=1 { }\n");
     let text = "pipeline p seed=1 {\n    synthetic eyes\n    train classifier { data eyes }\n}\n";

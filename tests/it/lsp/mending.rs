@@ -138,7 +138,7 @@ fn a_hint_is_shortened_and_a_long_line_gets_none() {
     // What was cut is in the tooltip.
     assert!(found[0]["tooltip"]["value"].as_str().is_some_and(|text| text.starts_with(&whole)), "{found}");
     assert_eq!(hints_of(json!({"hintLength": 0}), text), json!([]));
-    let long = text.replace("\n", &format!(" // {}\n", "long ".repeat(20)));
+    let long = text.replace('\n', &format!(" // {}\n", "long ".repeat(20)));
     assert_eq!(hints_of(json!({}), &long), json!([]));
 }
 
