@@ -5,7 +5,8 @@
 //! for each it is decided whether it must run ([`plan`]): its key is computed from its parameters and the content of its inputs, and
 //! looked up in the [`store`]. If necessary, the stage is executed ([`run`]) through the contract in [`stage`] by one of the
 //! [`stages`], which use networks ([`engine`]), photographs and patches ([`data`]), training and metrics ([`learn`]) and pages
-//! ([`report`]). Users watch through [`progress`] and give commands through [`cli`], or through an editor and [`lsp`].
+//! ([`report`]). Dashboards of other tools get what they show from [`tracking`]. Users watch through [`progress`] and give commands through [`cli`], or
+//! through an editor and [`lsp`].
 
 pub use macula_compute::{data, learn};
 pub use macula_engine::engine;
@@ -18,3 +19,4 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod stages;
+pub mod tracking;

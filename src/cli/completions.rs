@@ -107,7 +107,7 @@ fn joined(words: &[String]) -> Vec<String> {
 }
 
 /// Options that take a value, of the commands that name stages.
-const VALUED: [&str; 12] = [
+const VALUED: [&str; 15] = [
     "--set",
     "--pipeline",
     "--stage",
@@ -120,6 +120,9 @@ const VALUED: [&str; 12] = [
     "--format",
     "--out",
     "--stride",
+    "--tensorboard",
+    "--mlflow",
+    "--wandb",
 ];
 
 fn candidates(host: &Host, before: &[String], last: &str) -> Vec<String> {

@@ -47,6 +47,7 @@ pub mod show;
 mod stage_list;
 pub mod store;
 pub mod trust;
+pub mod watch;
 pub mod why;
 
 use std::process::ExitCode;
@@ -149,6 +150,8 @@ enum Verb {
     Data(data::Arguments),
     /// Run what isn't cached
     Run(run::Arguments),
+    /// Show a run that goes on in another terminal
+    Watch(watch::Arguments),
     /// Record the current results in a lock file, for `run --locked`
     Lock(lock::Arguments),
     /// Run stages again in a scratch store and compare the bytes
@@ -247,6 +250,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(arguments) => plan::plan(&host, arguments),
         Verb::Data(arguments) => data::data(&host, arguments),
         Verb::Run(arguments) => run::run(&host, arguments),
+        Verb::Watch(arguments) => watch::watch(&host, arguments),
         Verb::Lock(arguments) => lock::lock(&host, arguments),
         Verb::Rebuild(arguments) => rebuild::rebuild(&host, arguments),
         Verb::Why(arguments) => why::why(&host, arguments),

@@ -12,7 +12,7 @@ use crate::engine::kernels;
 use crate::plan::{Decision, keys};
 use crate::progress::out;
 use crate::progress::table::render;
-use crate::progress::{Colours, Detail, Plain};
+use crate::progress::{Colours, Detail, Plain, Viewer};
 use crate::run::{self, Failures, Host, Links, Options, Project};
 use crate::stage::{Cell, Table, Work};
 use crate::store::{Accept, StageOutcome, Store};
@@ -58,7 +58,7 @@ pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let folder = folder.map_err(|error| Failure::user(format!("cannot create a scratch store: {error}")))?;
     let scratch = Store::open(folder.path())?;
     listen(host);
-    let watch = Plain::new(Colours::Off, Detail::Brief);
+    let watch = Plain::new(Colours::Off, Detail::Brief, Viewer::Runner);
     let report = run::execute(host, &Project { store: &scratch, ..loaded.project() }, &options, &watch)?;
     let rows: Vec<RebuiltStage> = loaded
         .pipeline

@@ -1,21 +1,25 @@
 //! `macula run`: runs what isn't cached.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, Failure, PipelineArguments, amounts, compare, load, lock, logging, namesake, paths, trust};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, compare, load, lock, logging, namesake, paths, trust};
 use crate::base::signals::is_ignored;
 use crate::engine::kernels;
+use crate::lang::project::TRACKING;
 use crate::progress::out;
-use crate::progress::{Detail, Glyphs, Json, Live, Plain};
+use crate::progress::{Detail, Glyphs, Json, Live, Plain, Viewer};
 use crate::run::resources::ResourceLimits;
 use crate::run::{self, Failures, Host, Limits, Options, Report, Watch};
 use crate::sandbox::SandboxMode;
 use crate::stage::StageError;
 use crate::store::Accept;
+use crate::tracking::{Tracking, TrackingFolders};
 
 /// The arguments of `macula run`.
 #[derive(Clone, Debug, Args)]
@@ -49,9 +53,47 @@ pub struct Arguments {
     sameness: Sameness,
     #[command(flatten)]
     commands: Commands,
+    #[command(flatten)]
+    tracking: TrackingArguments,
     /// Print events as JSON Lines
     #[arg(long)]
     json: bool,
+}
+
+/// Records of training runs and evaluations for the dashboards of other tools.
+#[derive(Clone, Debug, Args)]
+struct TrackingArguments {
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Write TensorBoard event files of training runs and evaluations into a folder"
+    )]
+    tensorboard: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", help = "Write training runs and evaluations into an MLflow file store")]
+    mlflow: Option<PathBuf>,
+    /// Write training runs and evaluations as offline runs of Weights & Biases
+    #[arg(long, value_name = "DIR")]
+    wandb: Option<PathBuf>,
+    /// Ignore `tensorboard`, `mlflow` and `wandb` of `project.kdl`
+    #[arg(long)]
+    no_tracking: bool,
+}
+
+impl TrackingArguments {
+    /// The folders: those of the command line, which start at the working folder, else those of `project.kdl`.
+    fn folders(&self, host: &Host, project: &Path) -> TrackingFolders {
+        let mut known = if self.no_tracking { BTreeMap::new() } else { host.tracking(project) };
+        let mut folder = |given: &Option<PathBuf>, tool: &str| {
+            let given = given.as_ref().map(|folder| host.folder.join(folder));
+            given.or_else(|| known.remove(tool))
+        };
+        let [tensorboard, mlflow, wandb] = TRACKING;
+        TrackingFolders {
+            tensorboard: folder(&self.tensorboard, tensorboard),
+            mlflow: folder(&self.mlflow, mlflow),
+            wandb: folder(&self.wandb, wandb),
+        }
+    }
 }
 
 /// How strictly results must agree with earlier ones.
@@ -120,7 +162,7 @@ pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let lock = arguments.sameness.locked.then(|| lock::of_pipeline(host, &loaded)).transpose()?;
     listen(host);
     let detail = Detail::of(out::volume(), loaded.sweep.is_some());
-    let watch = watch(host, arguments, detail);
+    let watch = tracked(host, &loaded, arguments, watch(host, arguments, detail))?;
     let report = run::execute(host, &loaded.project(), &options, &*watch)?;
     drop(watch);
     if loaded.sweep.is_some() && !arguments.json && out::volume() > out::Volume::Quiet {
@@ -140,18 +182,43 @@ pub(super) fn accept(exact: bool) -> Accept {
     if exact { Accept::OwnTarget } else { Accept::AnyTarget }
 }
 
+/// The watcher, behind one that records training runs and evaluations if that is wanted.
+fn tracked<'a>(
+    host: &'a Host,
+    loaded: &'a Loaded,
+    arguments: &Arguments,
+    watch: Box<dyn Watch + 'a>,
+) -> Result<Box<dyn Watch + 'a>, Failure> {
+    let folders = arguments.tracking.folders(host, &loaded.folder);
+    if folders == TrackingFolders::default() {
+        return Ok(watch);
+    }
+    let sweep = loaded.sweep.as_ref().map(|swept| (&swept.sweep, swept.places.as_slice()));
+    let tracking = Tracking::new(host, &loaded.store, (&loaded.pipeline, sweep), &folders, watch);
+    let unwritten = |(folder, error): (PathBuf, std::io::Error)| {
+        let hint = "name a folder in which macula may write (`--tensorboard`, `--mlflow`, `--wandb`, or the words in `project.kdl`)";
+        Failure::unwritten(&host.shown(&folder), &error).hint(hint)
+    };
+    Ok(Box::new(tracking.map_err(unwritten)?))
+}
+
 fn watch<'a>(host: &'a Host, arguments: &Arguments, detail: Detail) -> Box<dyn Watch + 'a> {
     if arguments.json {
         return Box::new(Json::new(host));
     }
     let tinted = out::stdout_colours();
+    if can_draw(host, detail) {
+        Box::new(Live::new(tinted, detail, glyphs(host), Viewer::Runner))
+    } else {
+        Box::new(Plain::new(tinted, detail, Viewer::Runner))
+    }
+}
+
+/// Whether a live display can be drawn.
+pub(super) fn can_draw(host: &Host, detail: Detail) -> bool {
     let terminals = out::stdout_is_terminal() && out::stderr_is_terminal();
     let live = terminals && detail != Detail::Quiet && !logging::is_on_stderr(host);
-    if live && host.variable("TERM") != Some("dumb") {
-        Box::new(Live::new(tinted, detail, glyphs(host)))
-    } else {
-        Box::new(Plain::new(tinted, detail))
-    }
+    live && host.variable("TERM") != Some("dumb")
 }
 
 /// What the terminal can show, by the user's locale.

@@ -167,6 +167,24 @@ pub const KEYWORDS: &[Keyword] = &[
         "test-looks #false",
         "Turns off the record of looks at test sets, `test-looks.jsonl` (`docs/leakage.md`); default `#true`.",
     ),
+    of(
+        PROJECT,
+        "tensorboard",
+        "tensorboard \"FOLDER\"",
+        "Every `macula run` writes TensorBoard event files there, as with `--tensorboard` (`docs/watching.md`).",
+    ),
+    of(
+        PROJECT,
+        "mlflow",
+        "mlflow \"FOLDER\"",
+        "Every `macula run` writes an MLflow file store there, as with `--mlflow` (`docs/watching.md`).",
+    ),
+    of(
+        PROJECT,
+        "wandb",
+        "wandb \"FOLDER\"",
+        "Every `macula run` writes offline runs of Weights & Biases there, as with `--wandb` (`docs/watching.md`).",
+    ),
     of(PROJECT, "remote", "remote NAME \"LOCATION\" write=#true", "Where results are shared."),
     of(
         PROJECT,

@@ -1,6 +1,7 @@
 //! `project.kdl`: settings for all pipelines of a folder: packages, the location of the store, and
 //! remotes. Knows no pipeline.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::remote::RemoteSpec;
@@ -29,7 +30,16 @@ pub struct ProjectFile {
     pub near_duplicates: Option<bool>,
     /// Whether looks at test sets are recorded, if it says so.
     pub test_looks: Option<bool>,
+    /// Folders in which runs are recorded for the dashboards of other tools, relative to the project's, by the tool's word.
+    pub tracking: BTreeMap<&'static str, PathBuf>,
 }
+
+/// Words for the folders of other tools' dashboards: `tensorboard "FOLDER"`.
+pub const TRACKING: [&str; 3] = ["tensorboard", "mlflow", "wandb"];
+
+/// What a project file may contain.
+const WORDS: [&str; 8] =
+    ["package", "store", "remote", "near-duplicates", "test-looks", TRACKING[0], TRACKING[1], TRACKING[2]];
 
 /// A folder of KDL files that pipelines may import.
 #[derive(Clone, Debug)]
@@ -89,6 +99,7 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
         remotes: Vec::new(),
         near_duplicates: None,
         test_looks: None,
+        tracking: BTreeMap::new(),
     };
     for node in &document.nodes {
         match node.name.text.as_str() {
@@ -103,13 +114,14 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
             "remote" => project.remote(node, diags),
             "near-duplicates" => switch(node, &mut project.near_duplicates, diags),
             "test-looks" => switch(node, &mut project.test_looks, diags),
+            word if TRACKING.contains(&word) => {
+                for tool in TRACKING.into_iter().filter(|tool| *tool == word) {
+                    project.tracking(tool, node, diags);
+                }
+            }
             other => {
                 let found = Diag::error("unknown-node", node.name.span, format!("`{other}` is not allowed here"));
-                diags.push(found.hint(near::hint(
-                    other,
-                    ["package", "store", "remote", "near-duplicates", "test-looks"],
-                    "",
-                )));
+                diags.push(found.hint(near::hint(other, WORDS, "")));
             }
         }
     }
@@ -121,6 +133,20 @@ impl ProjectFile {
     #[must_use]
     pub fn package_named(&self, name: &str) -> Option<&Package> {
         self.packages.iter().find(|package| package.name == name)
+    }
+
+    fn tracking(&mut self, tool: &'static str, node: &Node, diags: &mut Vec<Diag>) {
+        let Some(folder) = one(node, diags).and_then(|folder| spelled_out(folder, diags)) else { return };
+        let (path, span) = folder;
+        if path.contains("://") {
+            let message = format!("`{tool}` takes a folder of this machine, not `{path}`");
+            diags.push(
+                Diag::error("wrong-kind", span, message).hint("write a path; servers of that tool read the folder"),
+            );
+        } else if self.tracking.insert(tool, PathBuf::from(path)).is_some() {
+            let found = Diag::error("duplicate-param", node.head, format!("`{tool}` is set twice"));
+            diags.push(found.hint("remove one of them"));
+        }
     }
 
     fn remote(&mut self, node: &Node, diags: &mut Vec<Diag>) {

@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod checkpoint;
 pub mod cross_entropy;
 pub mod encoder;
+pub mod epochs;
 pub mod evaluation;
 pub mod fit;
 mod last_used;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::graph::StageId;
 use super::{Decision, Engine};
@@ -73,7 +73,7 @@ fn clip(text: &str) -> String {
 }
 
 /// An implementation with a different version than in the last run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upgrade {
     /// The implementation.
     pub implementation: String,

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::out::Colours;
 use super::table::{counted, shortened as fit, thousands};
-use super::text::duration;
+use super::text::{Viewer, duration};
 use crate::base::shown;
 use crate::run::Event;
 use crate::store::StageOutcome;
@@ -32,6 +32,7 @@ pub enum Glyphs {
 pub struct Board {
     colours: Colours,
     glyphs: Glyphs,
+    viewer: Viewer,
     pipeline: String,
     stages: usize,
     /// Outcome of each stage that ended; a repaired stage ends twice.
@@ -62,10 +63,11 @@ struct RunningStage {
 impl Board {
     /// Empty board.
     #[must_use]
-    pub fn new(colours: Colours, glyphs: Glyphs) -> Self {
+    pub fn new(colours: Colours, glyphs: Glyphs, viewer: Viewer) -> Self {
         Self {
             colours,
             glyphs,
+            viewer,
             pipeline: String::new(),
             stages: 0,
             ended: BTreeMap::new(),
@@ -79,7 +81,7 @@ impl Board {
     pub fn take(&mut self, event: &Event, now: Instant) {
         match event {
             Event::RunBegan { pipeline, stages, .. } => {
-                *self = Self::new(self.colours, self.glyphs);
+                *self = Self::new(self.colours, self.glyphs, self.viewer);
                 (self.pipeline, self.stages, self.since) = (shown::line(pipeline).into_owned(), *stages, Some(now));
             }
             Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
@@ -179,7 +181,9 @@ impl Board {
         let mut parts = vec![(9, far), (5, whole(time))];
         if self.stopping {
             parts.push((8, "stopping".to_owned()));
-            parts.push((7, "Ctrl-C again quits now".to_owned()));
+            if self.viewer == Viewer::Runner {
+                parts.push((7, "Ctrl-C again quits now".to_owned()));
+            }
         } else {
             parts.push((4, format!("{} running", self.running.len())));
             parts.push((3, format!("{reused} reused")));

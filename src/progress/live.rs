@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::board::{Board, Glyphs};
 use super::out::{self, Colours};
-use super::text::{Detail, EventText};
+use super::text::{Detail, EventText, Viewer};
 use super::watchers::say;
 use crate::base::sync;
 use crate::run::{Event, Watch};
@@ -37,8 +37,10 @@ struct LiveState {
 impl Live {
     /// Starts a live display.
     #[must_use]
-    pub fn new(colours: Colours, detail: Detail, glyphs: Glyphs) -> Self {
-        let (text, board) = (EventText::new(colours, detail, size().0), Board::new(colours, glyphs));
+    pub fn new(colours: Colours, detail: Detail, glyphs: Glyphs, viewer: Viewer) -> Self {
+        let mut text = EventText::new(colours, detail, size().0);
+        text.viewer = viewer;
+        let board = Board::new(colours, glyphs, viewer);
         let state = LiveState { text, board, drawn: Vec::new(), ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
         make_way_for_panics(Arc::downgrade(&shared));
@@ -51,8 +53,15 @@ impl Live {
 
 impl Watch for Live {
     fn event(&self, event: &Event) {
+        self.event_at(event, Instant::now());
+    }
+}
+
+impl Live {
+    /// Shows an event that happened at `when`.
+    pub fn event_at(&self, event: &Event, when: Instant) {
         let mut state = self.shared.lock();
-        state.board.take(event, Instant::now());
+        state.board.take(event, when);
         // The board below shows that it runs.
         let said = if matches!(event, Event::StageBegan { .. } | Event::StageFetched { .. }) {
             None

@@ -15,6 +15,6 @@ pub use bar::ProgressBar;
 pub use board::{Board, Glyphs};
 pub use live::Live;
 pub use out::Colours;
-pub use text::{Detail, EventText};
+pub use text::{Detail, EventText, Viewer};
 pub use transfers::Transfers;
 pub use watchers::{Json, Plain};

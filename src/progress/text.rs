@@ -49,6 +49,15 @@ impl Detail {
     }
 }
 
+/// Who reads the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// Who runs it: Ctrl-C stops the run.
+    Runner,
+    /// Somebody at another terminal (`macula watch`): Ctrl-C ends only the watching.
+    Watcher,
+}
+
 /// Formatter of events. Remembers the width of names, the progress of the run and what was printed.
 #[derive(Clone, Debug)]
 pub struct EventText {
@@ -58,6 +67,8 @@ pub struct EventText {
     pub width: usize,
     /// Whether errors, warnings and hints stay on one line each, however long: files and pipes are searched by line.
     pub unbroken: bool,
+    /// Who reads it.
+    pub viewer: Viewer,
     widest: usize,
     stages: usize,
     /// Stages that ended; a repaired stage ends twice.
@@ -85,6 +96,7 @@ impl EventText {
             detail,
             width,
             unbroken: false,
+            viewer: Viewer::Runner,
             widest: 8,
             stages: 0,
             ended: BTreeSet::new(),
@@ -190,6 +202,9 @@ impl EventText {
                 said
             }
             Event::Looked { looks } => self.plain(&format!("{}, recorded in `{}`", looks.words(), looks::FILE)),
+            Event::Stopping if self.viewer == Viewer::Watcher => {
+                self.plain("the run was asked to stop: it is finishing its current steps")
+            }
             Event::Stopping => self.plain("finishing current steps, then stopping; press Ctrl-C again to quit now"),
             Event::StageLeft { stage, reason } => self.line(stage, "skipped", None, reason, Tint::Dim),
             Event::Repairing { stage, text, .. } => {

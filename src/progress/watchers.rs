@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::out;
 use super::out::Colours;
 use super::table::thousands;
-use super::text::{Detail, EventText};
+use super::text::{Detail, EventText, Viewer};
 use crate::base::sync;
 use crate::run::{Event, Host, Watch, record};
 
@@ -27,9 +27,10 @@ const BETWEEN_EPOCHS: Duration = Duration::from_mins(1);
 impl Plain {
     /// Starts a watcher.
     #[must_use]
-    pub fn new(colours: Colours, detail: Detail) -> Self {
+    pub fn new(colours: Colours, detail: Detail, viewer: Viewer) -> Self {
         let mut text = EventText::new(colours, detail, out::stdout_width());
         text.unbroken = !out::stdout_is_terminal();
+        text.viewer = viewer;
         Self { text: Mutex::new((text, BTreeMap::new())) }
     }
 }

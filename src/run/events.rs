@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::looks::LooksSoFar;
 use crate::base::{Digest, sync};
@@ -12,8 +12,8 @@ use crate::stage::{Metrics, Progress, Summary, Warning};
 use crate::store::remote::Trouble;
 use crate::store::{ComputedItems, ReusedItems, RunOutcome, StageOutcome};
 
-/// Event of a run. Written as JSON Lines with `--json` and into the run's folder.
-#[derive(Clone, Debug, Serialize)]
+/// Event of a run. Written as JSON Lines with `--json` and into the run's folder, from which `macula watch` reads it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// The run started.
@@ -100,7 +100,7 @@ pub enum Event {
         /// What is counted.
         unit: String,
         /// Current state in a few words.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         now: String,
     },
     /// A line of a stage that stays on the screen.
@@ -129,6 +129,9 @@ pub enum Event {
     StageEnded {
         /// The stage.
         stage: String,
+        /// Key of the result; a source has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Digest>,
         /// How.
         became: StageOutcome,
         /// How long it took here, seconds.
@@ -140,7 +143,7 @@ pub enum Event {
         /// Target of a reused result, if it is not this machine's.
         other_class: Option<String>,
         /// The remote that a reused result came from in this run.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         remote: Option<String>,
         /// Headline, tables and warnings.
         summary: Summary,
@@ -159,8 +162,11 @@ pub enum Event {
         at: Option<String>,
         /// Whether it was only stopped.
         stopped: bool,
+        /// What is to blame, if it is neither the pipeline nor its data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<FailureFault>,
         /// Where the next run resumes, if it was stopped and left a checkpoint or items.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         resume: Option<String>,
     },
     /// A stage was not run because others failed.
@@ -200,6 +206,16 @@ pub enum Event {
         /// Folder in which the results are linked.
         results: Option<String>,
     },
+}
+
+/// What a failure is to blame on, other than the pipeline and its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureFault {
+    /// The store or the disk.
+    Store,
+    /// macula itself.
+    Bug,
 }
 
 /// Watcher of a run.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Limits;
 use super::context::RunContext;
-use super::events::Event;
+use super::events::{Event, FailureFault};
 use super::job::{self, Ended, Job};
 use super::resources::{ResourceLimits, ResourcePool, ResourceRequest};
 use super::state::{State, States};
@@ -433,12 +433,13 @@ impl<'a> Executor<'a> {
             },
         );
         self.states.set(id, State::Ended(became));
-        let (cost, summary) = (known.cost.last_seconds, known.summary.clone());
+        let (key, cost, summary) = (known.key, known.cost.last_seconds, known.summary.clone());
         let (other_class, hit) = reused.map_or((None, None), |reused| (reused.other_target, reused.remote_hit));
         let remote = hit.map(|hit| hit.remote().to_owned());
         self.known.insert(id, known);
         self.shared.watch.event(&Event::StageEnded {
             stage,
+            key,
             became,
             seconds,
             cost,
@@ -472,6 +473,11 @@ impl<'a> Executor<'a> {
             StageError::Store(inner) => (None, inner.to_string(), inner.hint(), None),
             StageError::Stopped | StageError::Bug(_) => (None, error.to_string(), None, None),
         };
+        let fault = match &error {
+            StageError::Store(_) => Some(FailureFault::Store),
+            StageError::Bug(_) => Some(FailureFault::Bug),
+            StageError::Input { .. } | StageError::Stopped => None,
+        };
         // A pipeline built in code has no text.
         let text_known = self.sources.iter().next().is_some();
         let at = text_known.then(|| self.sources.cite(stage.place(field)));
@@ -479,7 +485,8 @@ impl<'a> Executor<'a> {
         self.note(id, if stopped { StageOutcome::Stopped } else { StageOutcome::Failed });
         let name = stage.name.clone();
         let resume = self.resume.remove(&id);
-        self.shared.watch.event(&Event::StageFailed { stage: name.clone(), code, text, hint, at, stopped, resume });
+        let failed = Event::StageFailed { stage: name.clone(), code, text, hint, at, stopped, fault, resume };
+        self.shared.watch.event(&failed);
         if !stopped {
             self.failed.push(StageFailure { stage: name, error });
         }

@@ -201,6 +201,15 @@ impl Host {
         is_on(project, |said| said.test_looks)
     }
 
+    /// Folders in which runs are recorded for the dashboards of other tools, by the tool's word in `project.kdl`.
+    #[must_use]
+    pub fn tracking(&self, project: &Path) -> BTreeMap<&'static str, PathBuf> {
+        // Errors in it are reported when a pipeline is read.
+        let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+        let folders = said.map(|(said, _)| said.tracking).unwrap_or_default();
+        folders.into_iter().map(|(tool, folder)| (tool, project.join(folder))).collect()
+    }
+
     /// Where `project.kdl` names the store; [`None`] if that is not where it comes from.
     #[must_use]
     pub fn store_setting(&self, project: &Path) -> Option<(Sources, Span)> {

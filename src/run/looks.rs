@@ -53,7 +53,7 @@ pub struct LookPosition {
 }
 
 /// Looks of a run at test sets that have as many looks so far; one event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LooksSoFar {
     /// The evaluating stages.
     pub stages: Vec<String>,

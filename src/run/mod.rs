@@ -7,6 +7,7 @@ pub mod events;
 pub mod executor;
 pub mod files;
 mod fingerprint;
+pub mod follow;
 pub mod host;
 pub mod job;
 mod links;

@@ -22,7 +22,7 @@ use crate::store::{RunRecord, StageOutcome, Store};
 pub(super) const EVENTS: &str = "events.jsonl";
 
 /// File in a run's folder with the progress of its running stages.
-const PROGRESS: &str = "progress.json";
+pub(super) const PROGRESS: &str = "progress.json";
 
 /// Shortest time between two writes of it.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -31,4 +31,6 @@ mod show;
 mod space;
 mod terminal;
 mod tidy;
+mod tracking;
 mod training;
+mod watch;

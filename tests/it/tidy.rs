@@ -11,9 +11,9 @@ mod words;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first (`docs/architecture.md`): a module names only its own layer and those before it.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "base", "sandbox", "diag", "syntax", "lang", "store", "stage", "plan", "engine", "data", "learn", "report",
-    "stages", "run", "progress", "lsp", "cli",
+    "stages", "run", "tracking", "progress", "lsp", "cli",
 ];
 
 /// Lower layers that a layer may not use: the language server starts at once and computes nothing.

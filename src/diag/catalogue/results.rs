@@ -10,6 +10,11 @@ pub(super) const PAGES: &[Page] = &[
         "The store that `project.kdl` names cannot be opened: its folder cannot be created or written, or its path is that of a file.",
         "Name a folder of this machine in which macula may write; a relative path starts at the folder of `project.kdl`. `MACULA_STORE` replaces it.",
     ),
+    found(
+        "tracking",
+        "A folder of `--tensorboard`, `--mlflow` or `--wandb` can no longer be written. The run goes on without it.",
+        "Free some space, or name another folder, and run again: cached training runs are written from their stored epochs.",
+    ),
     // Predictions and heat maps.
     found(
         "other-scale",

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use bundle::Bundle;
 #[cfg(feature = "cloud")]
@@ -67,7 +67,7 @@ pub struct Remote {
 }
 
 /// A problem with a remote, reported once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The remote.
     pub remote: String,

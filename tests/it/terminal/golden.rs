@@ -35,6 +35,7 @@ fn warning(code: &str, text: &str) -> Warning {
 fn ended(stage: &str, became: StageOutcome, seconds: f64, summary: Summary) -> Event {
     Event::StageEnded {
         stage: stage.to_owned(),
+        key: None,
         became,
         seconds,
         cost: seconds,
@@ -156,6 +157,7 @@ fn badly() -> Vec<Event> {
         hint: Some("copy it again, or leave it out with `exclude`".to_owned()),
         at: Some("pipeline.kdl:3".to_owned()),
         stopped,
+        fault: None,
         resume: resume.map(str::to_owned),
     }
     };
