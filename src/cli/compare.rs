@@ -1,5 +1,6 @@
 //! `macula compare`: compares points of a sweep, or runs.
 
+mod page;
 mod paired;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use clap::{Args, ValueEnum};
 use super::load::Swept;
 pub(super) use super::run_id::recorded;
 use super::run_id::{RunIds, recorded_or_file};
-use super::{Exit, Failure, Loaded, PipelineArguments, file, load, main_metric, open_store};
+use super::{Exit, Failure, Loaded, PipelineArguments, file, load, main_metric, open_store, page_file};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Points, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
@@ -20,6 +21,7 @@ use crate::plan::{Decision, StageId};
 use crate::progress::out;
 use crate::progress::table::{Grid, counted, paragraph};
 use crate::report::comparison::{Comparison, DEVIATION, Experiment, ExperimentState, Repeats};
+use crate::report::paired::PairedComparison;
 use crate::run::{self, Host, Options};
 use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome};
 
@@ -56,6 +58,9 @@ pub struct Arguments {
     /// Print all metrics as CSV or JSON
     #[arg(long, value_name = "FORMAT")]
     format: Option<ComparisonFormat>,
+    /// Write the comparison to an HTML file: mean and spread, differences with intervals, all metrics
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "json"])]
+    html: Option<PathBuf>,
     /// Same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
@@ -137,6 +142,11 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let by = all.by.take().or_else(|| main_metric::usual(&all.rows.iter().map(|row| &row.figures)));
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
+    if let Some(path) = &arguments.html {
+        let html = page::of_rows(host, arguments, all, by, repeats)?;
+        page_file::write(host, &host.folder.join(path), false, &html)?;
+        return Ok(Exit::Done);
+    }
     if arguments.format() == ComparisonFormat::Table {
         for row in &mut all.rows {
             row.name = all.short.remove(&row.name).unwrap_or_else(|| std::mem::take(&mut row.name));
@@ -205,6 +215,35 @@ pub(super) fn after_run(host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     let text = shown(&comparison, &all.title, &all.names, BEST);
     out::say(&format!("\n{text}"));
     Ok(())
+}
+
+/// A sweep's points compared, for a page.
+pub(super) struct SweptComparison {
+    /// Mean and spread of each group.
+    pub(super) comparison: Comparison,
+    /// Short description of the sweep.
+    pub(super) title: String,
+    /// Display names of settings.
+    pub(super) names: BTreeMap<String, String>,
+    /// Differences, if all points were evaluated on the same patches.
+    pub(super) paired: Option<PairedComparison>,
+    /// Why there are none.
+    pub(super) unpaired: Option<String>,
+}
+
+/// Compares the points of a sweep, as far as they have results.
+///
+/// # Errors
+/// A [`Failure`] if none has a result, or the points cannot be compared.
+pub(super) fn of_sweep(host: &Host, loaded: &Loaded, swept: &Swept) -> Result<SweptComparison, Failure> {
+    let mut all = ComparedRows::default();
+    points(host, loaded, swept, true, &mut all)?;
+    if all.rows.iter().all(|row| row.figures.is_empty()) {
+        return Err(Failure::user(format!("no point of `{}` has a result yet", swept.sweep.name))
+            .hint(format!("run `macula run {} --sweep {}`", loaded.file, swept.sweep.name)));
+    }
+    let by = all.by.take().or_else(|| main_metric::usual(&all.rows.iter().map(|row| &row.figures)));
+    page::of_points(host, loaded, all, by, Repeats::Together)
 }
 
 fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>, lines: usize) -> String {

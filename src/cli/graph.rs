@@ -64,7 +64,7 @@ pub fn graph(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Mark of a stage; a source has none, because it is checked, not computed.
-fn mark(decision: &Decision) -> Option<StageStatus> {
+pub(super) fn mark(decision: &Decision) -> Option<StageStatus> {
     match decision {
         Decision::Source(_) => None,
         Decision::Reuse(..) => Some(StageStatus::Stored),

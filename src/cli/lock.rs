@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::figure::counted;
-use crate::base::{disk, regular, shown};
+use crate::base::{Digest, disk, regular, shown};
 use crate::plan::{Decision, StageResults};
 use crate::progress::out;
 use crate::progress::table::paragraph;
@@ -73,6 +73,25 @@ pub fn lock(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 fn place(host: &Host, loaded: &Loaded) -> (PathBuf, String) {
     let shown = Path::new(&loaded.file).with_file_name(format!("{}.lock.kdl", loaded.pipeline.name));
     (host.folder.join(&shown), shown.display().to_string())
+}
+
+/// The lock file of a pipeline with these results, in a sentence: its digest, and whether it is up to date.
+pub(super) fn described(host: &Host, loaded: &Loaded, known: &StageResults) -> String {
+    let complete = known.len() == loaded.pipeline.stages.len();
+    let now = || lockfile::write(&Lockfile::of(&loaded.project(), known)).ok();
+    let now = if complete { now() } else { None };
+    let (path, shown) = place(host, loaded);
+    let Ok(text) = regular::read_to_string(&path) else {
+        return now.map_or_else(String::new, |now| {
+            format!("No lock file yet; that of these results has the digest `{}`.", Digest::of(now.as_bytes()))
+        });
+    };
+    let state = match now {
+        Some(now) if now == text => "has these results",
+        Some(_) => "has other results than this page",
+        None => "cannot be compared, since not all stages have a result",
+    };
+    format!("Lock file `{shown}` {state}; digest `{}`.", Digest::of(text.as_bytes()))
 }
 
 /// The lock file of a pipeline.

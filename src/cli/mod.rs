@@ -29,6 +29,7 @@ mod network;
 pub mod new;
 mod open_store;
 pub mod package;
+mod page_file;
 mod paths;
 pub mod pictures;
 pub mod plan;
@@ -37,6 +38,7 @@ mod provenance;
 pub mod pull;
 pub mod push;
 pub mod rebuild;
+pub mod report;
 mod result_file;
 pub mod run;
 mod run_changes;
@@ -160,6 +162,8 @@ enum Verb {
     Why(why::Arguments),
     /// Show a stage's result: counts, tables, images
     Show(show::Arguments),
+    /// Write one HTML file about a pipeline, a run or a sweep
+    Report(report::Arguments),
     /// Copy a stage's output as files
     Get(get::Arguments),
     /// Score new photographs with a trained classifier
@@ -255,6 +259,7 @@ pub fn main() -> ExitCode {
         Verb::Rebuild(arguments) => rebuild::rebuild(&host, arguments),
         Verb::Why(arguments) => why::why(&host, arguments),
         Verb::Show(arguments) => show::show(&host, arguments),
+        Verb::Report(arguments) => report::report(&host, arguments),
         Verb::Get(arguments) => get::get(&host, arguments),
         Verb::Predict(arguments) => predict::predict(&host, arguments),
         Verb::Graph(arguments) => graph::graph(&host, arguments),

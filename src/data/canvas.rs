@@ -48,6 +48,12 @@ impl Canvas {
         png(&self.pixels, self.width as u32, self.height as u32, PixelFormat::Rgb)
     }
 
+    /// The pixels: rows from the top, three bytes per pixel.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
     /// The colour of a pixel; black outside.
     #[must_use]
     pub fn at(&self, x: usize, y: usize) -> Colour {
@@ -136,22 +142,6 @@ impl Canvas {
             }
         }
     }
-}
-
-/// A PNG written by macula, shrunk by area means so that its longer side is at most `side` px; unchanged if it is no larger.
-///
-/// # Errors
-/// If the bytes are not a PNG.
-pub fn smaller(bytes: &[u8], side: usize) -> Result<Vec<u8>, String> {
-    let (rgb, (width, height)) = pixels(bytes)?;
-    let longest = width.max(height).max(1);
-    if longest <= side {
-        return Ok(bytes.to_vec());
-    }
-    let to = ((width * side / longest).max(1), (height * side / longest).max(1));
-    let mut canvas = Canvas::new(to.0, to.1, [0; 3]);
-    canvas.draw(&rgb, (width, height), (0, 0), to);
-    Ok(canvas.png())
 }
 
 /// Source pixels (of `from`) covered by target pixel `at` (of `to`); at least one.

@@ -64,6 +64,7 @@ pub mod stratify;
 pub mod synthetic;
 pub mod table;
 pub mod text_table;
+pub mod thumbnail;
 mod tiff;
 pub mod unused_files;
 pub mod white_filter;

@@ -138,6 +138,23 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     Ok(scope.networks(id).map(|(name, network)| (name.to_owned(), network.called(name))).collect())
 }
 
+/// The pipeline that a pipeline of a file extends: its file, and its name if the text says it. [`None`] if it extends none, or the file
+/// cannot be read.
+#[must_use]
+pub fn base_of(file: &Path, pipeline: &str) -> Option<(PathBuf, Option<String>)> {
+    let text = text::read(file).ok()?;
+    let (document, _) = syntax::parse(FileId(0), &text);
+    let is_own = |node: &&Node| node.name.text == "pipeline" && name_of(node).as_deref() == Some(pipeline);
+    let node = document.nodes.iter().find(is_own)?;
+    let Extends { target, pipeline, .. } = extend::extends(node, &mut Vec::new())?;
+    let (target, quoted) = (target.text()?, target.quoted);
+    if quoted {
+        let name = pipeline.and_then(NodeEntry::text).map(str::to_owned);
+        return Some((file.with_file_name("").join(target), name));
+    }
+    Some((file.to_owned(), Some(target.to_owned())))
+}
+
 /// Removes diagnostics that may only follow from another mistake: unused names in a file with errors, and unknown networks whose
 /// definition, in this file or in an imported one, is wrong.
 fn follow_from_errors(module: &Module, diags: &mut Vec<Diag>) {

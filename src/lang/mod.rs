@@ -41,7 +41,7 @@ mod text;
 pub mod value;
 
 pub use declared::library_networks;
-pub use load::{Analysis, analyse, analyse_project, load, load_text, networks};
+pub use load::{Analysis, analyse, analyse_project, base_of, load, load_text, networks};
 pub use lower::repeat::{addresses, without_numbers};
 pub use text::decoded;
 

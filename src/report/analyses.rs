@@ -20,7 +20,7 @@ pub(super) fn section(items: &[ReportItem], names: &NameReplacements, most: usiz
             @if let ArtifactContent::Analysis(shown) = &item.content {
                 p { code { (item.name) } " " (code_words(&item.summary.headline)) }
                 @for table in &item.summary.tables {
-                    div.panel { h3 { (table.title) } div.scroll { (plain(table)) } }
+                    div.panel { h3 { (table.title) } div.scroll tabindex="0" { (plain(table)) } }
                 }
                 @if most > 0 && !shown.suspects.is_empty() { (pictures(shown, names, most)) }
             }
@@ -41,7 +41,7 @@ fn pictures(shown: &ShownSuspects, names: &NameReplacements, most: usize) -> Mar
                 @for kind in SuspectKind::ALL {
                     @if of(class, kind).next().is_some() {
                         h4 { (band_title(name, kind)) }
-                        div.examples { @for (suspect, png) in of(class, kind) { (figure(suspect, png, &names.of(&suspect.photograph))) } }
+                        div.examples { @for (suspect, jpeg) in of(class, kind) { (figure(suspect, jpeg, &names.of(&suspect.photograph))) } }
                     }
                 }
             }
@@ -49,12 +49,12 @@ fn pictures(shown: &ShownSuspects, names: &NameReplacements, most: usize) -> Mar
     }
 }
 
-fn figure(suspect: &PicturedSuspect, png: &[u8], photograph: &str) -> Markup {
+fn figure(suspect: &PicturedSuspect, jpeg: &[u8], photograph: &str) -> Markup {
     let score = metric(Some(suspect.suspect.score));
     let alt = format!("patch of {photograph}, {}, score {score}", suspect.suspect.kind.words());
     html! {
         figure {
-            img src={ "data:image/png;base64," (STANDARD.encode(png)) } alt=(alt) loading="lazy";
+            button.picture type="button" title="Enlarge" { img src={ "data:image/jpeg;base64," (STANDARD.encode(jpeg)) } alt=(alt); }
             figcaption {
                 b { (score) } " at " (suspect.x) ", " (suspect.y)
                 @if suspect.mask_pixels > 0 { br; (thousands(u64::from(suspect.mask_pixels))) " lesion px" }

@@ -88,7 +88,7 @@ fn list(all: &[(FindingPlace, &DataFinding)], level: FindingLevel, meaning: &str
 }
 
 fn picture(png: &[u8], alt: &str) -> Markup {
-    html! { img src={ "data:image/png;base64," (STANDARD.encode(png)) } alt=(alt) loading="lazy"; }
+    html! { img src={ "data:image/png;base64," (STANDARD.encode(png)) } alt=(alt); }
 }
 
 /// Photographs with findings, masks outlined.
@@ -141,7 +141,7 @@ fn pairs(check: &DataCheck, pictures: &FindingPictures) -> Markup {
             " of photographs that show the same picture, or a part of it."
             @if is_turned { " The first of each pair is turned as the second." }
         }
-        div.panel { div.scroll { (plain(&table)) } }
+        div.panel { div.scroll tabindex="0" { (plain(&table)) } }
         div.shots.wide { @for (pair, members) in check.pairs.pairs.iter().zip(&pictures.pairs) {
             figure {
                 div.pair { @for (side, png) in members.iter().enumerate() {
@@ -170,7 +170,7 @@ fn sources(check: &DataCheck) -> Markup {
         @for source in &check.sources {
             p { code { (source.stage) } " " (source.stage_type) @if !source.headline.is_empty() { ": " (code_words(&source.headline)) } }
             @for table in source_tables(source) {
-                div.panel { h3 { (table.title) } div.scroll { (plain(&table)) } }
+                div.panel { h3 { (table.title) } div.scroll tabindex="0" { (plain(&table)) } }
             }
         }
     }

@@ -1,19 +1,17 @@
-//! Section on evaluations: metrics next to those of trivial classifiers, curves, recall by lesion area, example patches.
+//! Section on evaluations: metrics next to those of trivial classifiers, curves, recall by lesion area, photographs, patches.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 
-use super::chart::{
-    Bar, BarGroup, ChartAxis, ForestRow, LineStyle, MarkerShape, PointMarker, Series, bars, forest, lines,
-};
+use super::chart::{Bar, BarGroup, ForestRow, bars, forest};
+use super::curves::{precision_recall, roc};
+use super::explorer::{self, specificity};
 use super::gather::{ArtifactContent, Evaluation, ReportItem};
 use super::html::{code_words, metric, plain};
 use super::names::NameReplacements;
 use super::scores as tables;
+use super::{gallery, photographs};
 use crate::base::figure::{counted, thousands};
-use crate::data::table::Columns;
-use crate::learn::evaluation::{ExampleKind, ExamplePatch, OperatingPoint, Scores};
+use crate::learn::evaluation::{OperatingPoint, Scores};
 use crate::learn::metrics::{DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, Stratum};
 
 fn evaluations(items: &[ReportItem]) -> impl Iterator<Item = (&ReportItem, &Evaluation)> {
@@ -36,7 +34,7 @@ pub fn cards(items: &[ReportItem]) -> Markup {
             @let intervals = scores.intervals.as_ref();
             @let figures = &scores.operating().figures;
             @let trivial = &scores.baselines;
-            @if evaluations(items).count() > 1 { h3 { code { (item.name) } } }
+            @if evaluations(items).count() > 1 { h2.of { code { (item.name) } } }
             @if scores.diagnosis { p.warnings { strong { "Diagnosis" } " " code { (item.name) } ": " (tables::DIAGNOSIS) "." } }
             div.cards {
                 @if let Some(single) = &scores.single {
@@ -111,18 +109,23 @@ fn card(what: &str, value: Option<f64>, interval: Option<Interval>, which: &str,
 pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) -> Markup {
     html! {
         h2 id="evaluation" { "Evaluation" }
-        @for (item, evaluation) in evaluations(items) {
+        @for (number, (item, evaluation)) in evaluations(items).enumerate() {
             @let scores = &evaluation.scores;
             p { code { (item.name) } " " (code_words(&item.summary.headline)) }
-            div.two { (ranking(scores)) (precision_recall(scores, &evaluation.curves)) }
+            div.two {
+                (ranking(scores))
+                div.panel { h3 { "All classes" } div.scroll tabindex="0" { (plain(&tables::together(scores))) } }
+                (precision_recall(scores, &evaluation.curves))
+                (roc(scores, &evaluation.curves))
+            }
             @if let Some(single) = &scores.single {
                 div.two {
-                    div.panel { h3 { "Choice of one class" } div.scroll { (plain(&super::single::together(single))) } }
-                    div.panel { h3 { "Confusion matrix" } div.scroll { (plain(&super::single::confusion(scores, single))) } }
+                    div.panel { h3 { "Choice of one class" } div.scroll tabindex="0" { (plain(&super::single::together(single))) } }
+                    div.panel { h3 { "Confusion matrix" } div.scroll tabindex="0" { (plain(&super::single::confusion(scores, single))) } }
                 }
             }
-            div.panel { h3 { "All classes" } div.scroll { (plain(&tables::together(scores))) } }
             (class_metrics(scores))
+            (explorer::section(evaluation, number))
             @if scores.single.is_none() {
                 div.two {
                     (recall(scores, |at| &at.recall_by_area, "Recall by lesion area", "lesion pixels in the patch (original resolution)"))
@@ -131,10 +134,11 @@ pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) 
             }
             (super::reliability::section(scores))
             @if let Some(table) = super::whole::table(scores) {
-                div.panel { h3 { (table.title) } div.scroll { (plain(&table)) } }
+                div.panel { h3 { (table.title) } div.scroll tabindex="0" { (plain(&table)) } }
             }
             @if scores.single.is_none() { (co_occurrence(scores)) }
-            (gallery(evaluation, names, examples))
+            (photographs::section(items, evaluation, names))
+            (gallery::section(scores, &evaluation.gallery, names, (number, examples)))
         }
     }
 }
@@ -202,87 +206,28 @@ fn ranking(scores: &Scores) -> Markup {
     }
 }
 
-fn precision_recall(scores: &Scores, curves: &Columns) -> Markup {
-    let mut series = Vec::new();
-    let mut marks = Vec::new();
-    for (class, name) in scores.classes.iter().enumerate() {
-        if scores.ranking[class].average_precision.is_none() {
-            continue;
-        }
-        let words = format!("{name} {}", metric(scores.ranking[class].average_precision));
-        series.push(Series { name: words, color: class % 6, style: LineStyle::Solid, points: steps(curves, name) });
-        let prevalence = scores.baselines.classes[class].prevalence.unwrap_or(0.0);
-        let points = vec![(0.0, prevalence), (1.0, prevalence)];
-        series.push(Series { name: String::new(), color: class % 6, style: LineStyle::Dotted, points });
-        for (at, shape, kind) in [
-            (Some(&scores.at_half).filter(|_| scores.single.is_none()), MarkerShape::Circle, "threshold 0.5"),
-            (scores.at_tuned.as_ref(), MarkerShape::Diamond, "tuned threshold"),
-        ] {
-            let Some(figures) = at.map(|at| &at.figures.classes[class]) else { continue };
-            if let (Some(recall), Some(precision)) = (figures.recall, figures.precision) {
-                let words =
-                    format!("{name}, {kind}: precision {}, recall {}", metric(Some(precision)), metric(Some(recall)));
-                marks.push(PointMarker {
-                    at: (recall, precision),
-                    color: class % 6,
-                    shape,
-                    name: kind.to_owned(),
-                    words,
-                });
-            }
-        }
-    }
-    html! {
-        div.panel {
-            h3 { "Precision-recall curves" }
-            (PreEscaped(lines("Precision-recall curves", &ChartAxis::fraction("recall"), &ChartAxis::fraction("precision"), &series, &marks, &[])))
-            p.hint { "The area under each step curve is the average precision of its class. Dotted: prevalence." }
-        }
-    }
-}
-
-/// The precision-recall curve as the steps whose area is the average precision.
-fn steps(curves: &Columns, class: &str) -> Vec<(f64, f64)> {
-    let (Ok(classes), Ok(precision), Ok(recall)) =
-        (curves.texts("class"), curves.reals("precision"), curves.reals("recall"))
-    else {
-        return Vec::new();
-    };
-    let mut points = Vec::new();
-    let mut before = 0.0;
-    for ((own, precision), recall) in classes.iter().zip(precision).zip(recall) {
-        if own.as_deref() == Some(class)
-            && let (Some(precision), Some(recall)) = (precision, recall)
-            && *recall > before
-        {
-            points.extend([(before, *precision), (*recall, *precision)]);
-            before = *recall;
-        }
-    }
-    points
-}
-
 fn class_metrics(scores: &Scores) -> Markup {
     let tuned = scores.at_tuned.as_ref();
-    let head = || html! { th { "precision" } th { "recall" } th { "predicted / labelled" } };
+    let head = || html! { th { "precision" } th { "sensitivity (recall)" } th { "specificity" } th { "predicted / labelled" } };
     let cells = |at: &OperatingPoint, class: usize| {
         let own = &at.figures.classes[class];
         html! {
             td { (metric(own.precision)) }
             td { (metric(own.recall)) }
+            td { (metric(specificity(&own.counts))) }
             td { (own.predicted_ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))) }
         }
     };
     html! {
         div.panel {
             h3 { "Metrics per class" }
-            div.scroll { table.tight {
+            div.scroll tabindex="0" { table.tight {
                 thead {
                     tr {
-                        th.group colspan="5" {}
+                        td.group colspan="5" {}
                         th.group.first colspan="2" { "ranking" }
-                        th.group.first colspan="5" { (tables::at_half_title(scores)) }
-                        @if tuned.is_some() { th.group.first colspan="5" { "tuned threshold" } }
+                        th.group.first colspan="6" { (tables::at_half_title(scores)) }
+                        @if tuned.is_some() { th.group.first colspan="6" { "tuned threshold" } }
                     }
                     tr {
                         th { "class" } th { "positives" } th { (scores.data.group_noun()) } th { "n" } th { "prevalence" }
@@ -315,10 +260,10 @@ fn class_metrics(scores: &Scores) -> Markup {
             details {
                 summary { "Confusion counts, micro and macro averages" }
                 h4 { @if scores.single.is_some() { "Highest score" } @else { "Threshold 0.5" } }
-                div.scroll { (plain(&tables::at_thresholds(scores, &scores.at_half, tables::at_half(scores)))) }
+                div.scroll tabindex="0" { (plain(&tables::at_thresholds(scores, &scores.at_half, tables::at_half(scores)))) }
                 @if let Some(tuned) = tuned {
                     h4 { "Tuned thresholds" }
-                    div.scroll { (plain(&tables::at_thresholds(scores, tuned, "at the tuned thresholds"))) }
+                    div.scroll tabindex="0" { (plain(&tables::at_thresholds(scores, tuned, "at the tuned thresholds"))) }
                 }
             }
         }
@@ -355,7 +300,7 @@ fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: 
             p.hint { "At " (at) ". Whiskers: 95% Wilson intervals over patches." }
             details {
                 summary { "Counts" }
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr { th { "range" } @for name in &scores.classes { th { (name) } } th { "all" } } }
                     tbody { @for stratum in strata {
                         tr {
@@ -391,7 +336,7 @@ fn co_occurrence(scores: &Scores) -> Markup {
         html! {
             div.panel {
                 h3 { (title) }
-                div.scroll { table.heat {
+                div.scroll tabindex="0" { table.heat {
                     thead { tr { th { "of patches with" } @for name in &scores.classes { th { (name) } } } }
                     tbody { @for (a, name) in scores.classes.iter().enumerate() {
                         tr {
@@ -413,58 +358,6 @@ fn co_occurrence(scores: &Scores) -> Markup {
         div.two {
             (heat("Co-occurring lesions", "Fraction of patches with the lesion of the row that also have the lesion of the column.", &counts.present))
             (heat("False positives by lesion present", "Fraction of patches with the lesion of the row on which the lesion of the column is predicted but absent.", &counts.mistaken))
-        }
-    }
-}
-
-fn gallery(evaluation: &Evaluation, names: &NameReplacements, most: usize) -> Markup {
-    let kinds = [
-        (ExampleKind::Found, "True positives, highest scores first"),
-        (ExampleKind::FalseAlarm, "False positives, highest scores first"),
-        (ExampleKind::Missed, "False negatives, lowest scores first"),
-    ];
-    let of = |class: usize, kind: ExampleKind| {
-        evaluation
-            .examples
-            .iter()
-            .filter(move |(example, ..)| example.class == class && example.kind == kind)
-            .take(most)
-    };
-    html! {
-        @if most > 0 && !evaluation.examples.is_empty() {
-            h3 id="examples" style="margin-top:32px" { "Example patches" }
-            @for (class, name) in evaluation.scores.classes.iter().enumerate() {
-                div.panel {
-                    h3 { span class={ "key k" (class % 6) } {} (name) }
-                    @for (kind, words) in kinds {
-                        @if of(class, kind).next().is_some() {
-                            h4 { (words) }
-                            div class={ "examples " (kind.name()) } {
-                                @for (example, png, photograph) in of(class, kind) {
-                                    (figure(&evaluation.scores, example, png, &names.of(photograph)))
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn figure(scores: &Scores, example: &ExamplePatch, png: &[u8], photograph: &str) -> Markup {
-    let present: Vec<&str> =
-        example.present.iter().filter_map(|&class| scores.classes.get(class)).map(String::as_str).collect();
-    let truth = if present.is_empty() { "no lesion".to_owned() } else { present.join(", ") };
-    let alt = format!("patch of {photograph}: {truth}, score {}", metric(Some(example.score)));
-    html! {
-        figure {
-            img src={ "data:image/png;base64," (STANDARD.encode(png)) } alt=(alt) loading="lazy";
-            figcaption {
-                b { (metric(Some(example.score))) } " · " (truth)
-                @if example.mask_pixels > 0 { br; (thousands(u64::from(example.mask_pixels))) " lesion px" }
-                br; (photograph)
-            }
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Reads what a page shows from the artifacts given to it. The files of an artifact tell what it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
+use super::gallery::{self, Gallery, PictureSource};
 use super::names::NameReplacements;
 use super::paired::EvaluationTable;
-use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
 use crate::data::table::Columns;
+use crate::data::thumbnail::RgbPixels;
 use crate::learn::evaluation::{ExamplePatch, PicturedSuspect, Scores, Slices, Suspects};
 use crate::learn::maps::Maps;
 use crate::learn::model::ModelInfo;
@@ -52,12 +53,12 @@ pub enum ArtifactContent {
     Analysis(Box<ShownSuspects>),
 }
 
-/// Pictures of suspicious labels, with their PNGs; empty for other analyses.
+/// Pictures of suspicious labels; empty for other analyses.
 #[derive(Default)]
 pub struct ShownSuspects {
     /// Lesion classes.
     pub classes: Vec<String>,
-    /// Suspects by class, label and rank.
+    /// Suspects by class, label and rank, with JPEGs.
     pub suspects: Vec<(PicturedSuspect, Vec<u8>)>,
 }
 
@@ -65,8 +66,10 @@ pub struct ShownSuspects {
 pub struct ShownMaps {
     /// The maps and their metrics.
     pub maps: Maps,
-    /// Overlays of the photographs with the highest scores: index of the photograph, and PNG.
+    /// Overlays of the photographs with the highest scores: index of the photograph, and JPEG.
     pub overlays: Vec<(usize, Vec<u8>)>,
+    /// Small overlays, for the table of photographs: JPEGs by name.
+    pub small: BTreeMap<String, Vec<u8>>,
 }
 
 /// Counts of a patch set.
@@ -91,12 +94,24 @@ pub struct Evaluation {
     pub table: EvaluationTable,
     /// Precision-recall curves.
     pub curves: Columns,
-    /// Example patches: description, PNG, and name of the photograph.
-    pub examples: Vec<(ExamplePatch, Vec<u8>, String)>,
+    /// Patches with their pictures.
+    pub gallery: Gallery,
 }
 
-/// Longest side of an overlay on a page, px: a page with six of them stays at a few megabytes.
-const OVERLAY_SIDE: usize = 720;
+/// Bytes of all overlays on a page, in base64.
+const OVERLAY_BYTES: usize = 900_000;
+
+/// Longest sides of overlays, px: the largest with which all fit is taken.
+const OVERLAY_SIDES: [usize; 5] = [720, 560, 420, 300, 200];
+
+/// Longest side of a small overlay, px.
+const SMALL_SIDE: usize = 88;
+
+/// Maximum number of small overlays on a page.
+const SMALL: usize = 150;
+
+/// Longest side of the picture of a suspicious label, px.
+const SUSPECT_SIDE: usize = 144;
 
 /// Indices of the photographs by maximum score, descending; ties by name.
 #[must_use]
@@ -109,52 +124,123 @@ pub fn ranked(maps: &Maps) -> Vec<usize> {
     order
 }
 
-/// All artifacts, and replacements for the names that must not be shown.
+/// All artifacts, and replacements for the names that must not be shown. Pictures of evaluated patches come from the patch sets among the
+/// artifacts and from `pictured`, which are not shown themselves.
 ///
 /// # Errors
 /// The store's, or an artifact that does not parse.
-pub fn gather(given: &[Named], objects: &Objects) -> Result<(Vec<ReportItem>, NameReplacements), StageError> {
-    let (mut photographs, mut patients) = (BTreeSet::new(), BTreeSet::new());
+pub fn gather(
+    given: &[Named],
+    pictured: &[Tree],
+    objects: &Objects,
+) -> Result<(Vec<ReportItem>, NameReplacements), StageError> {
+    let is_patches = |tree: &&Tree| tree.under("parts/").next().is_some();
+    let is_evaluation = |named: &&Named| named.tree.get("scores.json").is_some();
+    let is_maps = |named: &&Named| named.tree.get("maps.json").is_some();
+    let (evaluations, maps) = (given.iter().filter(is_evaluation).count(), given.iter().filter(is_maps).count());
+    let all = given.iter().map(|named| &named.tree).chain(pictured);
+    let all = all.filter(|tree| evaluations > 0 && is_patches(tree));
+    let sets = all.map(|tree| PatchSet::read(tree, objects)).collect::<Result<Vec<_>, _>>()?;
+    let sources = PageSources { sets: sets.iter().collect(), evaluations, maps, objects };
+    let mut names = GatheredNames::default();
     let mut items = Vec::new();
     for named in given {
-        let content = content(&named.name, &named.tree, objects, &mut photographs, &mut patients)?;
         items.push(ReportItem {
             stage: named.stage.clone(),
             name: named.name.clone(),
             summary: named.summary.clone().unwrap_or_default(),
-            content,
+            content: content(&named.name, &named.tree, &sources, &mut names)?,
         });
     }
-    Ok((items, NameReplacements::numbered(&photographs, &patients)))
+    Ok((items, NameReplacements::numbered(&names.photographs, &names.patients)))
+}
+
+/// What the content of an artifact is read with.
+struct PageSources<'a> {
+    /// Patch sets for pictures of evaluated patches.
+    sets: Vec<&'a PatchSet>,
+    /// Number of evaluations, which share the room for pictures.
+    evaluations: usize,
+    /// Number of artifacts of heat maps.
+    maps: usize,
+    objects: &'a Objects,
+}
+
+/// Names on a page.
+#[derive(Default)]
+struct GatheredNames {
+    photographs: BTreeSet<String>,
+    patients: BTreeSet<String>,
+}
+
+/// An evaluation with its gallery.
+fn evaluation(
+    name: &str,
+    tree: &Tree,
+    predictions: Columns,
+    sources: &PageSources<'_>,
+) -> Result<Evaluation, StageError> {
+    let objects = sources.objects;
+    let scores: Scores = json(tree, "scores.json", objects)?;
+    let examples: Vec<ExamplePatch> = json(tree, "examples.json", objects)?;
+    let predicted = gallery::predicted(&scores, &predictions).map_err(bug)?;
+    let source = PictureSource::find(&sources.sets, &scores, &predicted, objects);
+    let pngs = match source {
+        Some(_) => Vec::new(),
+        None => examples.iter().map(|example| read(tree, &example.file, objects)).collect::<Result<_, _>>()?,
+    };
+    let bytes = gallery::GALLERY_BYTES / sources.evaluations.max(1);
+    let gallery = gallery::gallery(&scores, &predictions, (&examples, &pngs), source.as_ref(), bytes)?;
+    Ok(Evaluation {
+        table: EvaluationTable::new(name.to_owned(), &scores, predictions),
+        scores,
+        curves: table(tree, "curves.parquet", objects)?,
+        gallery,
+    })
+}
+
+/// Heat maps with the overlays that a page shows.
+fn shown_maps(maps: Maps, tree: &Tree, sources: &PageSources<'_>) -> Result<ShownMaps, StageError> {
+    let picture = |at: usize| {
+        let file = format!("{}/overlay.png", maps.photographs[at].photograph);
+        RgbPixels::of_png(&read(tree, &file, sources.objects)?).map_err(bug)
+    };
+    let order = ranked(&maps);
+    let large = order.iter().take(SHOWN).map(|&at| Ok((at, picture(at)?))).collect::<Result<Vec<_>, StageError>>()?;
+    let overlays =
+        |side: usize| -> Vec<(usize, Vec<u8>)> { large.iter().map(|(at, pixels)| (*at, pixels.jpeg(side))).collect() };
+    let room = OVERLAY_BYTES / sources.maps.max(1);
+    let fits = |found: &Vec<(usize, Vec<u8>)>| found.iter().map(|(_, jpeg)| jpeg.len() * 4 / 3).sum::<usize>() <= room;
+    let last = OVERLAY_SIDES[OVERLAY_SIDES.len() - 1];
+    let overlays = OVERLAY_SIDES
+        .into_iter()
+        .map(overlays)
+        .find(fits)
+        .unwrap_or_else(|| large.iter().map(|(at, pixels)| (*at, pixels.jpeg(last))).collect());
+    let small = order.iter().take(SMALL / sources.maps.max(1)).map(|&at| {
+        let done = large.iter().find(|(other, _)| *other == at).map(|(_, pixels)| pixels.jpeg(SMALL_SIDE));
+        let jpeg = done.map_or_else(|| Ok::<_, StageError>(picture(at)?.jpeg(SMALL_SIDE)), Ok)?;
+        Ok((maps.photographs[at].photograph.clone(), jpeg))
+    });
+    // Only a page with an evaluation has a table of photographs.
+    let small = if sources.evaluations > 0 { small.collect::<Result<_, StageError>>()? } else { BTreeMap::new() };
+    Ok(ShownMaps { maps, overlays, small })
 }
 
 fn content(
     name: &str,
     tree: &Tree,
-    objects: &Objects,
-    photographs: &mut BTreeSet<String>,
-    patients: &mut BTreeSet<String>,
+    sources: &PageSources<'_>,
+    names: &mut GatheredNames,
 ) -> Result<ArtifactContent, StageError> {
+    let objects = sources.objects;
+    let GatheredNames { photographs, patients } = names;
     if tree.get("scores.json").is_some() {
         let predictions = table(tree, "predictions.parquet", objects)?;
         let texts = |name: &str| predictions.texts(name).map_err(bug).map(<[Option<String>]>::to_vec);
-        let of_row = texts("photograph")?;
-        photographs.extend(of_row.iter().flatten().cloned());
+        photographs.extend(texts("photograph")?.into_iter().flatten());
         patients.extend(texts("patient")?.into_iter().flatten());
-        let chosen: Vec<ExamplePatch> = json(tree, "examples.json", objects)?;
-        let examples = chosen.into_iter().map(|example| {
-            let png = read(tree, &example.file, objects)?;
-            let photograph = of_row.get(example.row).cloned().flatten().unwrap_or_default();
-            Ok((example, png, photograph))
-        });
-        let scores: Scores = json(tree, "scores.json", objects)?;
-        let examples = examples.collect::<Result<_, StageError>>()?;
-        return Ok(ArtifactContent::Scores(Box::new(Evaluation {
-            table: EvaluationTable::new(name.to_owned(), &scores, predictions),
-            scores,
-            curves: table(tree, "curves.parquet", objects)?,
-            examples,
-        })));
+        return Ok(ArtifactContent::Scores(Box::new(evaluation(name, tree, predictions, sources)?)));
     }
     if tree.get("predictions.parquet").is_some() {
         let predictions = table(tree, "predictions.parquet", objects)?;
@@ -166,12 +252,7 @@ fn content(
     if tree.get("maps.json").is_some() {
         let maps: Maps = json(tree, "maps.json", objects)?;
         photographs.extend(maps.photographs.iter().map(|map| map.photograph.clone()));
-        let overlay = |at: usize| {
-            let png = read(tree, &format!("{}/overlay.png", maps.photographs[at].photograph), objects)?;
-            Ok((at, smaller(&png, OVERLAY_SIDE).map_err(bug)?))
-        };
-        let overlays = ranked(&maps).into_iter().take(SHOWN).map(overlay).collect::<Result<_, StageError>>()?;
-        return Ok(ArtifactContent::Maps(Box::new(ShownMaps { maps, overlays })));
+        return Ok(ArtifactContent::Maps(Box::new(shown_maps(maps, tree, sources)?)));
     }
     if tree.get("spread.json").is_some() {
         return Ok(ArtifactContent::Spread);
@@ -183,7 +264,7 @@ fn content(
         let Suspects { classes, pictured, .. } = json(tree, "suspects.json", objects)?;
         let suspects = pictured.into_iter().map(|suspect| {
             let png = read(tree, &suspect.file, objects)?;
-            Ok((suspect, png))
+            Ok((suspect, RgbPixels::of_png(&png).map_err(bug)?.jpeg(SUSPECT_SIDE)))
         });
         let suspects = suspects.collect::<Result<_, StageError>>()?;
         return Ok(ArtifactContent::Analysis(Box::new(ShownSuspects { classes, suspects })));

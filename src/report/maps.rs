@@ -150,13 +150,13 @@ pub fn section(items: &[ReportItem], names: &NameReplacements) -> Markup {
         p.lead { "Where the model sees lesions: the highest score over all classes, more opaque the higher it is. Outlines mark annotated lesions." }
         @for (item, shown) in all {
             p { code { (item.name) } " " (code_words(&item.summary.headline)) }
-            div.panel { div.scroll { (plain(&class_table(&shown.maps))) } }
+            div.panel { div.scroll tabindex="0" { (plain(&class_table(&shown.maps))) } }
             p.hint { (legend(&shown.maps)) }
             div.maps {
-                @for (at, png) in &shown.overlays {
+                @for (at, jpeg) in &shown.overlays {
                     @let map = &shown.maps.photographs[*at];
                     figure {
-                        img alt={ "heat map over " (names.of(&map.photograph)) } src={ "data:image/png;base64," (STANDARD.encode(png)) };
+                        button.picture type="button" title="Enlarge" { img alt={ "heat map over " (names.of(&map.photograph)) } src={ "data:image/jpeg;base64," (STANDARD.encode(jpeg)) }; }
                         figcaption { (caption(map, &shown.maps, names)) }
                     }
                 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::gather::{ArtifactContent, PatchSetCounts, ReportItem};
-use super::html::{code_words, head, plain};
+use super::html::{code_words, head, plain, tail};
+use super::run::{self, LearningCurve, RunFacts};
 use super::{analyses, evaluation, maps, paired, training};
 use crate::base::figure::{counted, thousands};
 use crate::report::chart::{Stack, stacks};
@@ -14,21 +15,44 @@ use crate::stage::{StageSettings, Table};
 /// Intended use of macula.
 pub const NOT_FOR_CLINICAL_USE: &str = "macula is for research, not for clinical use.";
 
-/// The report as HTML, with up to `examples` patches of each kind per class.
+/// What is around the content of a page.
+#[derive(Debug, Default)]
+pub struct PageOptions {
+    /// Title.
+    pub title: String,
+    /// Maximum number of patches without errors per class; 0 shows no patches.
+    pub examples: usize,
+    /// Learning curves of several models, for one chart.
+    pub curves: Vec<LearningCurve>,
+    /// Facts of the run.
+    pub facts: Option<RunFacts>,
+}
+
+/// The report as HTML: all errors, and up to `examples` other patches per class.
 #[must_use]
 pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplacements, examples: usize) -> String {
+    page_around(PageOptions { title: title.to_owned(), examples, ..PageOptions::default() }, items, names)
+}
+
+/// The report as HTML, with the facts of a run around it.
+#[must_use]
+pub fn page_around(options: PageOptions, items: &[ReportItem], names: &super::names::NameReplacements) -> String {
+    let PageOptions { title, examples, curves, facts } = options;
+    let (title, facts) = (title.as_str(), facts.as_ref());
     let has = |wanted: fn(&ArtifactContent) -> bool| items.iter().any(|item| wanted(&item.content));
     let comparisons = paired::page::comparisons(items);
     let sections = [
+        ("spread", "Across evaluations", has(|content| matches!(content, ArtifactContent::Spread))),
         ("data", "Data", has(|content| matches!(content, ArtifactContent::Patches(_) | ArtifactContent::SummaryOnly))),
+        ("curves", "Learning curves", !curves.is_empty()),
         ("training", "Training", has(|content| matches!(content, ArtifactContent::Model(_)))),
         ("thresholds", "Thresholds", has(|content| matches!(content, ArtifactContent::Thresholds(_)))),
-        ("spread", "Across evaluations", has(|content| matches!(content, ArtifactContent::Spread))),
         ("evaluation", "Evaluation", has(|content| matches!(content, ArtifactContent::Scores(_)))),
         ("comparison", "Paired comparison", !comparisons.is_empty()),
         ("maps", "Heat maps", has(|content| matches!(content, ArtifactContent::Maps(_)))),
         ("analyses", "Analyses", has(|content| matches!(content, ArtifactContent::Analysis(_)))),
         ("stages", "Stages", true),
+        ("run", "Run", facts.is_some()),
         ("glossary", "Glossary", true),
     ];
     let markup = html! {
@@ -40,26 +64,29 @@ pub fn page(title: &str, items: &[ReportItem], names: &super::names::NameReplace
                     h1 { (title) }
                     p.lead { (lead(items)) }
                     span.notice { (NOT_FOR_CLINICAL_USE) }
-                    (settings(items))
+                    @if let Some(facts) = facts { (run::before(facts)) } @else { (settings(items)) }
                     nav { @for (id, name, there) in sections { @if there { a href={ "#" (id) } { (name) } } } }
                 }
                 main {
+                    @if sections[0].2 { (spreads(items)) }
                     (evaluation::cards(items))
                     (warnings(items))
-                    @if sections[0].2 { (data(items)) }
-                    @if sections[1].2 { (training::section(items)) }
-                    @if sections[2].2 { (training::thresholds(items)) }
-                    @if sections[3].2 { (spreads(items)) }
-                    @if sections[4].2 { (evaluation::section(items, names, examples)) }
-                    @if sections[5].2 { (paired::page::section(&comparisons)) }
-                    @if sections[6].2 { (maps::section(items, names)) }
-                    @if sections[7].2 { (analyses::section(items, names, examples)) }
+                    @if sections[1].2 { (data(items)) }
+                    (run::learning_curves(&curves))
+                    @if sections[3].2 { (training::section(items)) }
+                    @if sections[4].2 { (training::thresholds(items)) }
+                    @if sections[5].2 { (evaluation::section(items, names, examples)) }
+                    @if sections[6].2 { (paired::page::section(&comparisons)) }
+                    @if sections[7].2 { (maps::section(items, names)) }
+                    @if sections[8].2 { (analyses::section(items, names, examples)) }
                     (stages(items))
+                    @if let Some(facts) = facts { (run::after(facts)) }
                     (glossary())
                 }
                 footer {
                     p { "Generated by macula. " (NOT_FOR_CLINICAL_USE) " The metrics describe how a classifier performs on the photographs evaluated here, not the state of any patient." }
                 }
+                (tail())
             }
         }
     };
@@ -95,7 +122,7 @@ fn settings(items: &[ReportItem]) -> Markup {
                     "Settings"
                     @if let (true, Some(seed)) = (one, seeds.first()) { ": seed " (seed) }
                 }
-                div.scroll { table.settings {
+                div.scroll tabindex="0" { table.settings {
                     thead { tr { th { "stage" } th.text { "type" } @if !one { th { "seed" } } th.text { "parameters that differ from their defaults" } } }
                     tbody { @for stage in stages {
                         tr {
@@ -158,11 +185,11 @@ fn data(items: &[ReportItem]) -> Markup {
         @if !sets.is_empty() {
             div.panel {
                 h3 { "Patches after each stage" }
-                div.scroll { (PreEscaped(stacks("Patches after each stage", "patches", &[("healthy", 6), ("with a lesion", 0), ("undetermined", 5)], &rows))) }
+                div.scroll tabindex="0" { (PreEscaped(stacks("Patches after each stage", "patches", &[("healthy", 6), ("with a lesion", 0), ("undetermined", 5)], &rows))) }
             }
             div.panel {
                 h3 { "Labels after each stage" }
-                div.scroll { (labels(&sets)) }
+                div.scroll tabindex="0" { (labels(&sets)) }
                 p.hint { "A patch can have several labels. Bold: different from the row above." }
             }
         }
@@ -176,7 +203,7 @@ fn spreads(items: &[ReportItem]) -> Markup {
         @for item in items.iter().filter(|item| matches!(item.content, ArtifactContent::Spread)) {
             p { code { (item.name) } " " (code_words(&item.summary.headline)) }
             @for table in &item.summary.tables {
-                div.panel { h3 { (table.title) } div.scroll { (plain(table)) } }
+                div.panel { h3 { (table.title) } div.scroll tabindex="0" { (plain(table)) } }
             }
         }
         p.hint { "Standard deviation across evaluations, with n − 1 in the denominator. The baseline is the mean over evaluations of the trivial classifier for each metric: chance, all positive, or all negative." }
@@ -238,7 +265,7 @@ fn stages(items: &[ReportItem]) -> Markup {
         @for (stage, headline, tables) in once {
             details.panel {
                 summary { code { (stage) } " " (code_words(headline)) }
-                @for table in tables { h4 { (table.title) } div.scroll { (plain(table)) } }
+                @for table in tables { h4 { (table.title) } div.scroll tabindex="0" { (plain(table)) } }
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn section(scores: &Scores) -> Markup {
         @if let Some(table) = tables::calibration(scores) {
             div.panel {
                 h3 { "Calibration" }
-                div.scroll { (plain(&table)) }
+                div.scroll tabindex="0" { (plain(&table)) }
                 p.hint {
                     "Brier score: mean squared difference of score and label. Reliability is 0 for calibrated scores, resolution says how far they tell patches apart, uncertainty is the Brier score of the prevalence. ECE: mean difference of score and observed frequency in ten bins of as many patches each; by chance: the mean ECE of calibrated scores on as many patients. 95% CI: bootstrap-t over patients, or photographs of unknown patients."
                 }

@@ -98,7 +98,7 @@ fn line(name: &str, color: usize, style: LineStyle, points: Vec<(f64, f64)>) -> 
 }
 
 /// One column of the table of epochs for one set of patches: epoch and value.
-fn points(epochs: &Columns, set: &str, column: &str) -> Vec<(f64, f64)> {
+pub(super) fn points(epochs: &Columns, set: &str, column: &str) -> Vec<(f64, f64)> {
     let (Ok(epoch), Ok(sets), Ok(values)) = (epochs.ints("epoch"), epochs.texts("set"), epochs.reals(column)) else {
         return Vec::new();
     };
@@ -149,7 +149,7 @@ fn threshold_section(item: &ReportItem, found: &Thresholds, curves: &Columns) ->
             }
             div.panel {
                 h3 { "Thresholds for the " (found.criterion.goal()) }
-                div.scroll { table.tight {
+                div.scroll tabindex="0" { table.tight {
                     thead { tr { th { "class" } th { "threshold" } th { (name) } th { "at 0.5" } th { "all positive" } th { "positives" } th { "photographs" } } }
                     tbody { @for (at, class) in found.classes.iter().enumerate() {
                         tr {

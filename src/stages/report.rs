@@ -11,7 +11,7 @@ use crate::store::Tree;
 /// The implementation.
 pub const REPORT: Implementation = Implementation {
     name: "report",
-    version: 7,
+    version: 8,
     revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
@@ -23,7 +23,7 @@ pub const REPORT: Implementation = Implementation {
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let given = ctx.inputs.many("of");
-    let (items, names) = gather(given, ctx.objects)?;
+    let (items, names) = gather(given, &[], ctx.objects)?;
     let names = if ctx.params.flag("names")? { NameReplacements::shown() } else { names };
     let items: Vec<_> = items.into_iter().map(|item| item.redacted(&names)).collect();
     let title = match ctx.params.get("title") {

@@ -26,6 +26,7 @@ mod predict;
 mod project;
 mod reliability;
 mod remotes;
+mod report;
 mod runner;
 mod show;
 mod space;

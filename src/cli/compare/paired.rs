@@ -3,17 +3,20 @@
 mod candidates;
 mod screen;
 
+use std::collections::BTreeMap;
+
 use candidates::{Contender, PointChoice};
 
 use super::{Arguments, ComparisonFormat};
 use crate::cli::load::Swept;
-use crate::cli::{Exit, Failure, Loaded};
+use crate::cli::{Exit, Failure, Loaded, page_file};
 use crate::lang::spec::StageSpec;
 use crate::lang::{near, ranking};
 use crate::learn::metrics::paired::DRAWS;
 use crate::progress::out;
 use crate::report::comparison::{Comparison, RepeatGroup, Standing};
 use crate::report::paired::{ComparedModel, JoinedPatches, PairedComparison, joined};
+use crate::report::run::ComparisonPage;
 use crate::run::Host;
 
 /// Metric of the verdict, unless `--by` names another.
@@ -41,6 +44,10 @@ pub(super) fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failur
     let rank = found.iter().find_map(|candidate| candidate.rank.clone());
     let by = by(arguments, rank, &joined.classes)?;
     let comparison = PairedComparison::new(&joined, &candidates, &by, arguments.pairs.draws);
+    if let Some(path) = &arguments.html {
+        page_file::write(host, &host.folder.join(path), false, &html(comparison))?;
+        return Ok(Exit::Done);
+    }
     let looks = found.iter().map(|one| one.looks).max().unwrap_or(0);
     match arguments.format() {
         ComparisonFormat::Json => {
@@ -77,20 +84,30 @@ pub(super) fn ranked(
     lines: usize,
 ) -> Result<Comparison, Failure> {
     let Some(swept) = &loaded.sweep else { return Ok(comparison) };
-    Ok(match standings(host, loaded, swept, &comparison, lines)? {
-        Some(standings) => comparison.with_standings(&standings),
-        None => comparison,
-    })
+    let found = of_points(host, loaded, swept, &comparison, lines)?;
+    Ok(with_standings(comparison, found.as_ref()))
 }
 
-/// How each group stands against the best one; [`None`] if they cannot be compared.
-fn standings(
+/// A comparison of points, ranked by a paired one.
+pub(super) fn with_standings(comparison: Comparison, found: Option<&ComparedPoints>) -> Comparison {
+    match found.and_then(|found| standings(&comparison, found)) {
+        Some(standings) => comparison.with_standings(&standings),
+        None => comparison,
+    }
+}
+
+/// A paired comparison of the first `lines` groups of points of a sweep, and which points each candidate has; [`None`] if the metric is
+/// not one of evaluations of the same patches.
+///
+/// # Errors
+/// A [`Failure`] if an evaluation cannot be read.
+pub(super) fn of_points(
     host: &Host,
     loaded: &Loaded,
     swept: &Swept,
     comparison: &Comparison,
     lines: usize,
-) -> Result<Option<Vec<Option<Standing>>>, Failure> {
+) -> Result<Option<ComparedPoints>, Failure> {
     let Some(by) = &comparison.by else { return Ok(None) };
     let evaluates =
         |stage: &StageSpec| stage.base_name == by.stage && stage.outputs.iter().any(|out| out.ty == "scores");
@@ -106,6 +123,20 @@ fn standings(
     let all: Vec<_> = found.iter().flat_map(|one| one.evaluations.iter().cloned()).collect();
     let Some(joined) = (found.len() > 1).then(|| joined(&all).ok()).flatten() else { return Ok(None) };
     let compared = PairedComparison::new(&joined, &models(&found, &joined), &by.metric, DRAWS);
+    Ok(Some(ComparedPoints { compared, points: found.into_iter().map(|one| (one.name, one.points)).collect() }))
+}
+
+/// A paired comparison of points of a sweep.
+pub(super) struct ComparedPoints {
+    /// The comparison.
+    pub(super) compared: PairedComparison,
+    /// Name and numbers of points of each candidate.
+    points: Vec<(String, Vec<usize>)>,
+}
+
+/// How each group stands against the best one; [`None`] if none is known to be the best.
+fn standings(comparison: &Comparison, found: &ComparedPoints) -> Option<Vec<Option<Standing>>> {
+    let ComparedPoints { compared, points } = found;
     // Of two, the second is compared with the first; of several, each with the best.
     let standing = |name: &str| {
         let best = compared.best.as_deref()?;
@@ -118,9 +149,9 @@ fn standings(
         let (difference, interval) = (found.difference?, found.interval);
         Some(Standing::Other { difference, interval, verdict: found.verdict })
     };
-    let named = |group: &RepeatGroup| found.iter().find(|one| one.points == group.rows);
-    let standings: Vec<_> = comparison.groups.iter().map(|group| standing(&named(group)?.name)).collect();
-    Ok(standings.contains(&Some(Standing::Best)).then_some(standings))
+    let named = |group: &RepeatGroup| points.iter().find(|(_, points)| *points == group.rows);
+    let standings: Vec<_> = comparison.groups.iter().map(|group| standing(&named(group)?.0)).collect();
+    standings.contains(&Some(Standing::Best)).then_some(standings)
 }
 
 /// The metric named by `--by`, with or without its stage, or that of the sweep's `rank by=` if evaluations have it.
@@ -143,4 +174,36 @@ fn by(arguments: &Arguments, rank: Option<String>, classes: &[String]) -> Result
             .map_or_else(|| "`macula doc eval` lists the metrics".to_owned(), |near| format!("did you mean `{near}`?"));
         Failure::user(format!("unknown metric `{by}`")).hint(hint)
     })
+}
+
+/// A paired comparison of runs that were evaluated on the same patches.
+///
+/// # Errors
+/// A [`Failure`] that says why they cannot be compared.
+pub(super) fn of_runs(host: &Host, arguments: &Arguments) -> Result<PairedComparison, Failure> {
+    let found = candidates::find(host, arguments)?;
+    if found.len() < 2 {
+        return Err(Failure::user("only one of them has evaluations"));
+    }
+    let all: Vec<_> = found.iter().flat_map(|candidate| candidate.evaluations.iter().cloned()).collect();
+    let joined = joined(&all).map_err(|error| Failure::user(error.text))?;
+    let by = by(arguments, None, &joined.classes)?;
+    Ok(PairedComparison::new(&joined, &models(&found, &joined), &by, arguments.pairs.draws))
+}
+
+/// The page of a paired comparison.
+fn html(comparison: PairedComparison) -> String {
+    let names: Vec<&str> = comparison.candidates.iter().map(|(name, _)| name.as_str()).collect();
+    let title = format!("Comparison of {}", names.join(", ").replace('`', ""));
+    let page = ComparisonPage {
+        title,
+        lead: String::new(),
+        comparison: None,
+        names: &BTreeMap::new(),
+        paired: Some(comparison),
+        unpaired: None,
+        curves: Vec::new(),
+        facts: None,
+    };
+    page.html()
 }

@@ -23,6 +23,12 @@ pub struct PageComparisons {
 }
 
 impl PageComparisons {
+    /// A single comparison.
+    #[must_use]
+    pub fn one(comparison: PairedComparison) -> Self {
+        Self { compared: vec![comparison], apart: None }
+    }
+
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -86,12 +92,12 @@ pub fn section(comparisons: &PageComparisons) -> Markup {
         @for comparison in &comparisons.compared {
             div.panel {
                 @for verdict in comparison.verdicts() { p { strong { (code_words(&verdict)) } } }
-                @if comparison.pairs.len() > 1 { div.scroll { (against_best(comparison)) } }
+                @if comparison.pairs.len() > 1 { div.scroll tabindex="0" { (against_best(comparison)) } }
                 @for pair in &comparison.pairs {
                     @if comparison.pairs.len() == 1 {
-                        div.scroll { (table(pair)) }
+                        div.scroll tabindex="0" { (table(pair)) }
                     } @else {
-                        details { summary { code { (pair.second) } " minus " code { (pair.first) } } div.scroll { (table(pair)) } }
+                        details { summary { code { (pair.second) } " minus " code { (pair.first) } } div.scroll tabindex="0" { (table(pair)) } }
                     }
                 }
                 p.hint { (basis(comparison)) ". " (legend(comparison)) "." }
@@ -125,12 +131,12 @@ fn against_best(comparison: &PairedComparison) -> Markup {
 fn table(pair: &PairComparison) -> Markup {
     html! {
         table {
-            thead { tr { th {} th { code { (pair.first) } } th { code { (pair.second) } } (heads("difference")) } }
+            thead { tr { td {} th { code { (pair.first) } } th { code { (pair.second) } } (heads("difference")) } }
             tbody { @for (name, found) in pair.rows(false) {
                 @if let Some(found) = found {
                     tr { td { (name.trim()) } td { (metric(found.first)) } td { (metric(found.second)) } (cells(found)) }
                 } @else {
-                    tr { th { (name) } th {} th {} th {} th {} th {} th {} }
+                    tr { th scope="row" { (name) } td {} td {} td {} td {} td {} td {} }
                 }
             } }
         }
