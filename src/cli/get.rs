@@ -1,4 +1,6 @@
-//! `macula get`: copies a stage's output as files.
+//! `macula get`: copies a stage's output as files, or writes a network as ONNX.
+
+mod onnx;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,15 +28,22 @@ pub struct Arguments {
     /// The stage, or one of its outputs (`folds.train`)
     stage: String,
     /// The folder to write to
-    folder: PathBuf,
-    /// Write into a folder that is not empty, replacing files of the same name
+    #[arg(required_unless_present = "onnx", conflicts_with = "onnx")]
+    folder: Option<PathBuf>,
+    /// Write into a folder that is not empty, replacing files of the same name; with `--onnx`, replace the file
     #[arg(long)]
     force: bool,
+    /// Write the network of a `train`, `calibrate`, `average` or `pretrain` stage to this file in the ONNX format instead
+    #[arg(long, value_name = "FILE")]
+    onnx: Option<PathBuf>,
+    /// Pixels that the ONNX file takes: `float` (0 to 1, N x 3 x H x W) or `bytes` (N x H x W x 3)
+    #[arg(long, value_name = "FORM", value_enum, default_value_t, requires = "onnx")]
+    input: onnx::InputForm,
     /// Hard-link to the store if possible: copies nothing, but the files must not be changed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     link: bool,
     /// Add to a model the digests of the photographs and patients that it was trained on, which tell who took part
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     with_provenance: bool,
 }
 
@@ -44,9 +53,13 @@ pub struct Arguments {
 /// A [`Failure`] if the output is unknown, the folder is not empty, or writing fails.
 pub fn get(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
+    if let Some(file) = &arguments.onnx {
+        return onnx::write(host, &loaded, &arguments.stage, file, arguments.input.into(), arguments.force);
+    }
     let artifact = artifact::find(host, &loaded, &arguments.stage)?;
-    let folder = host.folder.join(&arguments.folder);
-    let shown = arguments.folder.display();
+    let given = arguments.folder.as_deref().unwrap_or(Path::new(""));
+    let folder = host.folder.join(given);
+    let shown = given.display();
     if folder.exists() && !folder.is_dir() {
         return Err(Failure::user(format!("`{shown}` is a file")).hint("name a folder"));
     }

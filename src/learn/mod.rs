@@ -1,4 +1,4 @@
-//! Training and what follows it: losses, samplers, metrics, thresholds, calibration; pretraining of encoders. Knows no kernel and no GPU library.
+//! Training and what follows it: losses, samplers, metrics, thresholds, calibration; pretraining of encoders; export as ONNX. Knows no kernel and no GPU library.
 
 pub mod auxiliary;
 pub mod calibration;
@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod model;
 pub mod model_inputs;
 pub mod objective;
+pub mod onnx;
 pub mod placement;
 pub mod pretrain;
 pub mod sampler;

@@ -17,7 +17,7 @@ use crate::learn::fit::settings::FitSettings;
 use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, TrainedOn};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, same_encoder};
-use crate::learn::pretrain::PretrainedInfo;
+use crate::learn::pretrain::{self, PretrainedInfo};
 use crate::stage::{Cell, Ctx, Implementation, Inputs, Params, ReadPart, StageError, Table, Tolerance, Warning};
 use crate::store::{Entry, Objects, Tree};
 
@@ -163,7 +163,7 @@ pub(super) fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, En
 pub(super) const WEIGHTS: &str = "weights.safetensors";
 
 /// File of a pretraining that describes it.
-pub(super) const PRETRAINED: &str = "pretrained.json";
+pub(super) const PRETRAINED: &str = pretrain::DESCRIPTION;
 
 /// Whether a tree is a model, and not a file of weights.
 pub(super) fn is_model(tree: &Tree) -> bool {
@@ -182,10 +182,7 @@ fn trained_on(tree: &Tree, objects: &Objects) -> Result<Option<TrainedOn>, Stage
     if is_model(tree) {
         return Ok(Some(TrainedOn::model(Classifier::info(tree, objects)?)));
     }
-    let Some(bytes) = objects.read_in(tree, PRETRAINED)? else { return Ok(None) };
-    let info: Result<PretrainedInfo, _> = serde_json::from_slice(&bytes);
-    let info = info.map_err(|error| StageError::Bug(format!("`{PRETRAINED}` does not parse: {error}")))?;
-    Ok(Some(info.trained_on()))
+    Ok(PretrainedInfo::read(tree, objects)?.map(PretrainedInfo::trained_on))
 }
 
 /// Warning if weights were trained on pixels of another normalisation.

@@ -21,7 +21,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["engine", "data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates, and the only layers that may use them.
-const CRATES: [(&str, &[&str]); 25] = [
+const CRATES: [(&str, &[&str]); 26] = [
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("miette", &["diag"]),
@@ -40,6 +40,7 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("weezl", &["data"]),
     ("parquet", &["data"]),
     ("quick_xml", &["data"]),
+    ("prost", &["learn"]),
     ("candle_core", &["engine", "learn"]),
     ("candle_nn", &["engine"]),
     ("chrono", &["run"]),

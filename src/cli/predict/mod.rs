@@ -3,7 +3,7 @@
 
 mod bench;
 mod said;
-mod scorer;
+pub(in crate::cli) mod scorer;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,6 @@
 //! What scores new photographs: a classifier, or the members of an average, with their thresholds and test-time augmentation.
 
+use crate::base::Digest;
 use crate::cli::artifact::{self, StageArtifact};
 use crate::cli::{Exit, Failure, Loaded};
 use crate::lang::spec::{Pipeline, StageSpec};
@@ -11,31 +12,32 @@ use crate::stage::{Params, StageError};
 use crate::store::Tree;
 
 /// The classifiers of the current pipeline whose mean scores are asked for.
-pub(super) struct Scorer {
+pub(in crate::cli) struct Scorer {
     /// Name of the stage that was asked for.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     /// Run that trained the classifier; of several, none.
-    pub(super) run: Option<String>,
-    pub(super) members: Vec<Member>,
-    pub(super) tta: Tta,
-    pub(super) tuned: Option<AppliedThresholds>,
+    pub(in crate::cli) run: Option<String>,
+    pub(in crate::cli) members: Vec<Member>,
+    pub(in crate::cli) tta: Tta,
+    pub(in crate::cli) tuned: Option<AppliedThresholds>,
 }
 
 /// A classifier.
-pub(super) struct Member {
+pub(in crate::cli) struct Member {
     /// Stage that trained it.
-    pub(super) stage: StageSpec,
-    pub(super) info: ModelInfo,
-    pub(super) tree: Tree,
+    pub(in crate::cli) stage: StageSpec,
+    pub(in crate::cli) key: Option<Digest>,
+    pub(in crate::cli) info: ModelInfo,
+    pub(in crate::cli) tree: Tree,
 }
 
 /// Tuned thresholds.
-pub(super) struct AppliedThresholds {
+pub(in crate::cli) struct AppliedThresholds {
     /// Name of the stage that tuned them.
-    pub(super) stage: String,
+    pub(in crate::cli) stage: String,
     /// Its result.
-    pub(super) tree: Tree,
-    pub(super) values: Vec<f64>,
+    pub(in crate::cli) tree: Tree,
+    pub(in crate::cli) values: Vec<f64>,
     tta: Tta,
 }
 
@@ -44,7 +46,7 @@ impl Scorer {
     ///
     /// # Errors
     /// A [`Failure`] if the stage is neither, or if a classifier was not trained by the current file.
-    pub(super) fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Self, Failure> {
+    pub(in crate::cli) fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Self, Failure> {
         let name = loaded.pipeline.outlet(wanted).map_or(wanted, |reference| reference.stage.as_str());
         let stage = loaded.pipeline.stages.iter().find(|stage| stage.name == name);
         let Some(average) = stage.filter(|stage| stage.implementation == "average") else {
@@ -81,9 +83,10 @@ impl Scorer {
 impl Member {
     fn new(loaded: &Loaded, artifact: StageArtifact) -> Result<Self, Failure> {
         let missing = || StageError::Bug("a classifier without a model".to_owned());
+        let key = artifact.key;
         let tree = artifact.outputs.into_values().next().ok_or_else(missing)?;
         let info = Classifier::info(&tree, &loaded.store.objects)?;
-        Ok(Self { stage: artifact.stage, info, tree })
+        Ok(Self { stage: artifact.stage, key, info, tree })
     }
 }
 

@@ -15,6 +15,12 @@ pub(super) const PAGES: &[Page] = &[
         "A folder of `--tensorboard`, `--mlflow` or `--wandb` can no longer be written. The run goes on without it.",
         "Free some space, or name another folder, and run again: cached training runs are written from their stored epochs.",
     ),
+    // Exports.
+    found(
+        "onnx-size",
+        "A network has 2 GiB of tensors or more, which no ONNX file can hold.",
+        "Export a smaller network, or `get` the weights as safetensors.",
+    ),
     // Predictions and heat maps.
     found(
         "other-scale",

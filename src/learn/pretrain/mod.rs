@@ -32,6 +32,7 @@ use crate::engine::network::Network;
 use crate::engine::normalise::Normalisation;
 use crate::lang::network::{Branch, Join, Layer, Linear, NetworkSpec};
 use crate::stage::{Metrics, StageError, Warning};
+use crate::store::{Objects, Tree};
 use labels::PairLabels;
 use metrics::{BatchSums, PretrainMetrics};
 use objective::{PairLoss, PairObjective, UnitEmbeddings};
@@ -61,7 +62,20 @@ pub struct PretrainedInfo {
     pub kernel_path: String,
 }
 
+/// File of a pretraining with its description.
+pub const DESCRIPTION: &str = "pretrained.json";
+
 impl PretrainedInfo {
+    /// Reads the description in `tree`; [`None`] if it is not that of a pretraining.
+    ///
+    /// # Errors
+    /// Errors of the store, or a description that does not parse.
+    pub fn read(tree: &Tree, objects: &Objects) -> Result<Option<Self>, StageError> {
+        let Some(bytes) = objects.read_in(tree, DESCRIPTION)? else { return Ok(None) };
+        let parsed = serde_json::from_slice(&bytes);
+        parsed.map(Some).map_err(|error| StageError::Bug(format!("`{DESCRIPTION}` does not parse: {error}")))
+    }
+
     /// What the weights were trained on.
     #[must_use]
     pub fn trained_on(self) -> TrainedOn {

@@ -6,6 +6,7 @@ mod calibrated;
 mod cells;
 mod cross;
 mod maps;
+mod onnx;
 mod orientations;
 mod partial;
 mod refused;
