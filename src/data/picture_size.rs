@@ -40,6 +40,14 @@ pub fn of_file(path: &Path) -> Result<PictureSize, StageError> {
     Ok(PictureSize { shown: [width as u32, height as u32], orientation })
 }
 
+/// Width and height of the picture in a file that is in memory, as its header states them; [`None`] if it has no readable header.
+#[must_use]
+pub fn of_bytes(file: &[u8]) -> Option<[u32; 2]> {
+    let (stored, orientation) = of(ByteSource::Memory(file))?;
+    let (width, height) = orientation.shown(stored);
+    Some([u32::try_from(width).ok()?, u32::try_from(height).ok()?])
+}
+
 /// Width and height as stored, and orientation.
 fn of(source: ByteSource<'_>) -> Option<((usize, usize), Orientation)> {
     Some(match decode::format_of(source)? {

@@ -96,6 +96,12 @@ impl TextTable {
         }
     }
 
+    /// Names of its columns.
+    #[must_use]
+    pub fn heads(&self) -> &[String] {
+        &self.heads
+    }
+
     /// Whether it is CSV, in which an empty cell is a text.
     #[must_use]
     pub fn is_csv(&self) -> bool {

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
 use super::network::NetworkSpec;
-use super::port_types::{CARRIERS, DUPLICATES, PRETRAINED};
+use super::port_types::{CARRIERS, DUPLICATES, FILES, PRETRAINED};
 use super::scope::Scope;
 use super::shapes::{self, TensorShape};
 use super::signature::{InPort, OutPort};
@@ -30,7 +30,7 @@ use crate::diag::{Diag, LabeledSpan};
 
 /// Types of outputs that a pipeline exists for.
 const GOALS: [&str; 10] =
-    [DUPLICATES, "lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", "files"];
+    [DUPLICATES, "lesions", "thresholds", "predictions", "maps", "scores", "spread", "analysis", "report", FILES];
 
 /// What the other stages of a pipeline mean for one of them.
 #[derive(Clone, Debug, Default)]
@@ -266,11 +266,14 @@ impl DraftGraph<'_> {
     /// it reads the one before.
     fn marked(&self, order: &[usize]) -> Marked<'_> {
         let mut marked = Marked::new();
+        // What a command wrote is made of what it read. It matters only where its files become patches again.
+        let mut files = Marked::new();
         for &stage in order {
             let draft = &self.drafts[stage];
             let mut carried: BTreeMap<&str, Trail> = BTreeMap::new();
             for (reference, place, source) in self.contents(stage) {
-                for (mark, way) in marked.get(&(source, reference.port.as_str())).into_iter().flatten() {
+                let from = (source, reference.port.as_str());
+                for (mark, way) in marked.get(&from).or_else(|| files.get(&from)).into_iter().flatten() {
                     let longer = || way.iter().copied().chain([(stage, Some(place))]).collect();
                     carried.entry(mark).or_insert_with(longer);
                 }
@@ -283,6 +286,9 @@ impl DraftGraph<'_> {
                     marks.extend(out.marks.iter().map(|mark| (mark.as_str(), vec![(stage, None)])));
                 }
                 marked.insert((stage, out.name.as_str()), marks);
+            }
+            for out in draft.signature.outputs.iter().filter(|out| out.ty == FILES) {
+                files.insert((stage, out.name.as_str()), carried.clone());
             }
         }
         marked

@@ -6,6 +6,9 @@ pub const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// The type of pretrained weights, from a file or from `pretrain`.
 pub const PRETRAINED: &str = "weights";
 
+/// The type of any files: those of a command, and exported ones.
+pub const FILES: &str = "files";
+
 /// The type of pairs of photographs that show the same picture.
 pub const DUPLICATES: &str = "duplicates";
 
@@ -26,7 +29,7 @@ pub(super) const TYPES: [&str; 17] = [
     "spread",
     "analysis",
     "report",
-    "files",
+    FILES,
     "program",
 ];
 

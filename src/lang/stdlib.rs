@@ -50,6 +50,8 @@ modules![
     "stages/froc",
     "stages/heat-map",
     "stages/idrid",
+    "stages/import-model",
+    "stages/import-patches",
     "stages/join",
     "stages/lesions",
     "stages/manifest",

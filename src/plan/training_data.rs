@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::graph::{Graph, StageId};
 use crate::lang::network::NetworkSpec;
-use crate::lang::port_types::CARRIERS;
+use crate::lang::port_types::{CARRIERS, FILES, PRETRAINED};
 use crate::lang::signature::{InPort, Signature};
 use crate::lang::signatures;
 use crate::lang::spec::{Pipeline, StageSpec};
@@ -15,6 +15,8 @@ use crate::lang::spec::{Pipeline, StageSpec};
 pub struct TrainingData<'a> {
     /// Outputs that it was fitted on.
     pub fitted: BTreeSet<(StageId, &'a str)>,
+    /// Those of the former that a command read, which may have fitted on them, or chosen by them.
+    pub commanded: BTreeSet<(StageId, &'a str)>,
     /// Outputs that it was chosen by.
     pub chosen: BTreeSet<(StageId, &'a str)>,
     /// Sources of weights, whose own training is unknown.
@@ -27,24 +29,33 @@ pub fn training_data<'a>(pipeline: &'a Pipeline, graph: &'a Graph, model: StageI
     let mut found = TrainingData::default();
     let mut reached = BTreeSet::from([model]);
     let mut todo = vec![model];
+    // Commands whose files are weights.
+    let mut trainers = BTreeSet::new();
     while let Some(at) = todo.pop() {
         let stage = &pipeline.stages[at.0];
         if stage.inputs.is_empty() {
             found.weights.insert(at);
         }
         let signature = signature(stage);
+        let trains = trainers.contains(&at);
         for (port, source, out) in read(pipeline, graph, at) {
             if is_type(pipeline, source, out, "scores") {
                 // Its models were judged there.
                 continue;
             }
             if !carries(pipeline, source, out) {
+                let imports = signature.and_then(|signature| signature.input(port)).is_some_and(is_weights_or_files);
+                if is_type(pipeline, source, out, FILES) && (trains || imports) {
+                    trainers.insert(source);
+                }
                 todo.extend(reached.insert(source).then_some(source));
                 continue;
             }
             match signature.and_then(|signature| signature.input(port)) {
                 Some(port) if port.fits() => found.fitted.insert((source, out)),
                 Some(port) if port.chooses() => found.chosen.insert((source, out)),
+                // What a command does with them is not known.
+                Some(_) if trains => found.commanded.insert((source, out)) && found.fitted.insert((source, out)),
                 _ => continue,
             };
             for encoder in encoders(pipeline, graph, stage, source) {
@@ -53,6 +64,11 @@ pub fn training_data<'a>(pipeline: &'a Pipeline, graph: &'a Graph, model: StageI
         }
     }
     found
+}
+
+/// Whether a port takes the weights that a command wrote.
+fn is_weights_or_files(port: &InPort) -> bool {
+    [FILES, PRETRAINED].iter().all(|ty| port.types.iter().any(|own| own == ty))
 }
 
 /// What a stage does with patches that a model may have seen.

@@ -288,7 +288,8 @@ fn content(
             table(tree, "curves.parquet", objects)?,
         ))));
     }
-    if tree.get("model.json").is_some() {
+    // An imported model has no epochs.
+    if tree.get("model.json").is_some() && tree.get("epochs.parquet").is_some() {
         return Ok(ArtifactContent::Model(Box::new((
             json(tree, "model.json", objects)?,
             table(tree, "epochs.parquet", objects)?,

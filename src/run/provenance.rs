@@ -61,6 +61,8 @@ pub struct UsedPhotographs {
     pub set: String,
     /// Its photographs.
     pub photographs: Vec<Original>,
+    /// Whether a command read it, which may have fitted on it, or chosen by it.
+    pub commanded: bool,
 }
 
 /// Everything that the training of a model read.
@@ -157,7 +159,8 @@ impl<'a> ProvenanceLookup<'a> {
         let data = training_data(self.engine.pipeline, &self.engine.graph, stage);
         let mut seen = SeenPhotographs::default();
         for &(stage, out) in &data.fitted {
-            seen.fitted.push(self.used(stage, out)?);
+            let commanded = data.commanded.contains(&(stage, out));
+            seen.fitted.push(UsedPhotographs { commanded, ..self.used(stage, out)? });
         }
         for &(stage, out) in &data.chosen {
             seen.chosen.push(self.used(stage, out)?);
@@ -212,7 +215,7 @@ impl<'a> ProvenanceLookup<'a> {
                 }
             }
         }
-        Ok(UsedPhotographs { set, photographs: found })
+        Ok(UsedPhotographs { set, photographs: found, commanded: false })
     }
 
     fn original(&self, source: &SourceTree, name: &str) -> Result<Option<Original>, UnknownProvenance> {

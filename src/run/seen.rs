@@ -75,7 +75,10 @@ impl CheckedPatches<'_> {
         let mut warnings = Vec::new();
         for used in self.used {
             let given = self.lookup.used(used.from.0, used.from.1)?;
-            let fitted = Overlap::of(&given.photographs, &seen.fitted, |_, _| true);
+            // A command may well have chosen its epoch by what thresholds are chosen by.
+            let mut trained_on = seen.fitted.clone();
+            trained_on.retain(|set| used.purpose != PatchUse::Chosen || !set.commanded);
+            let fitted = Overlap::of(&given.photographs, &trained_on, |_, _| true);
             // Of one source, the checker has compared the sets of its splits, and warned.
             let chosen = Overlap::of(&given.photographs, &seen.chosen, |one, other| one.stage != other.stage);
             match used.purpose {
@@ -137,7 +140,8 @@ impl CheckedPatches<'_> {
         let sources: BTreeSet<StageId> = sources.collect();
         // Of maps, it does not know which photographs they are of.
         let scores = self.model != self.id || self.used.iter().any(|used| used.purpose == PatchUse::Scored);
-        Ok(sources.len() < 2 && !scores && !self.lookup.has_own_weights(&data)?)
+        let suffices = sources.len() < 2 && !scores && data.commanded.is_empty();
+        Ok(suffices && !self.lookup.has_own_weights(&data)?)
     }
 
     fn refused(&self, used: &UsedPatches, text: &str) -> StageError {

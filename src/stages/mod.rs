@@ -23,6 +23,8 @@ pub mod froc;
 mod given_scores;
 pub mod heat_map;
 pub mod idrid;
+pub mod import_model;
+pub mod import_patches;
 mod inference;
 pub mod join;
 pub mod lesions;
@@ -65,6 +67,8 @@ pub fn registry() -> &'static [Implementation] {
         extract::EXTRACT,
         fgadr::FGADR,
         idrid::IDRID,
+        import_model::IMPORT_MODEL,
+        import_patches::IMPORT_PATCHES,
         join::JOIN,
         lesions::LESIONS,
         filter_black::FILTER_BLACK,

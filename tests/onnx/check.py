@@ -65,8 +65,8 @@ def main() -> None:
 
 SYNTHETIC = "synthetic eyes { photographs 8; size 128; photographs-per-patient 1; healthy 0.0; severity 3.0 }"
 
-# The 27 photographs of the test set, 268 x 178 px.
-IDRID = """idrid source { root "ROOT"; split test }
+# Its photographs at a sixteenth of their size: 268 x 178 px.
+IDRID = """idrid source { root "ROOT" }
     preprocess eyes { from source; shrink 16 }"""
 
 

@@ -1,9 +1,14 @@
-//! Codes of photographs listed in tables, of slides, and of patches with exactly one class each.
+//! Codes of photographs listed in tables, of imported patches, of slides, and of patches with exactly one class each.
 
 use super::Page;
 use super::stages::found;
 
 pub(super) const PAGES: &[Page] = &[
+    found(
+        "import-patches",
+        "The table or a picture of imported patches is not as `import-patches` describes it; nothing is imported.",
+        "The message names the rows or the picture. `export` with `manifest #true` shows what a table looks like.",
+    ),
     found(
         "manifest",
         "The table of a `manifest` has mistakes, or lists files that do not exist. All of them are listed, with their lines.",

@@ -34,7 +34,7 @@ pub(super) const PAGES: &[Page] = &[
         "`split` divides by patient, but the patients of some photographs are unknown, so each of those is assigned on its own. If a patient has several photographs, they may be in both the training and the test set, and the metrics would be optimistic.",
         "Tell `folder` the patients with `patient \"*/\"`, or write `by image` if each patient has one photograph.",
     ),
-    found("no-classes", "`folder` has no lesion class.", "Name at least one: `masks MA \"masks/ma/*_MA.tif\"`."),
+    found("no-classes", "A source has no class.", "Name at least one: in `folder`, `masks MA \"masks/ma/*_MA.tif\"`."),
     found(
         "class-name",
         "A class has a name that cannot be used in file names and tables.",

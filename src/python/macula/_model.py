@@ -67,6 +67,8 @@ class _Trained(Output):
     def epochs(self) -> Table:
         """Metrics of every epoch."""
         path = self.path / "epochs.parquet"
+        if not path.is_file():
+            raise NotKeptError(f"{self.path}: an imported model has no epochs")
         return Table("epochs", lambda: read_parquet(path))
 
     def weights(self, which: str = "best") -> Mapping[str, npt.NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 mod combined;
 mod filter_black;
+mod imported;
 mod join;
 mod predictions;
 mod rebalance;

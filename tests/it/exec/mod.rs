@@ -3,6 +3,7 @@
 mod commands;
 mod labels;
 mod leftovers;
+mod models;
 mod pins;
 mod predictions;
 mod rebuild;

@@ -113,7 +113,10 @@ fn words_of_other_tools_lead_to_maculas_own() {
         ("scheduler cosine", "did you mean `schedule`?"),
         ("dropout 0.5", "use the `dropout` layer (in `network NAME { … }`)"),
         ("banana 1", "`macula doc train` lists its parameters"),
-        ("size 64", "`macula doc train` lists its parameters; `size` is a parameter of `extract` and `synthetic`"),
+        (
+            "size 64",
+            "`macula doc train` lists its parameters; `size` is a parameter of `extract`, `import-model` and `import-patches`",
+        ),
         ("resnet18", "it is a network: write `network resnet18`"),
         ("num_workers 4", "use `macula run --threads`: all stages share them, and no result depends on them"),
         ("optimizer adam weight_decay=1e-4", "did you mean `weight-decay`?"),

@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 51] = [
+const STAGES: [&str; 53] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -71,6 +71,8 @@ const STAGES: [&str; 51] = [
     "manifest @listed { table \"list.csv\"; labels MA \"ma\" HE \"he\" EX \"ex\" SE \"se\" }",
     "filter-white @tissue { from @folds.test }",
     "export @glass { from @tissue.dropped }",
+    "import-model @theirs { from @imagenet; network resnet18; classes MA HE EX SE; size 128 }",
+    "import-patches @tiles { from @script; size 128 }",
 ];
 
 fn written<'a>(stages: impl IntoIterator<Item = &'a str>, name: impl Fn(&str) -> String) -> String {
@@ -287,8 +289,8 @@ fn stages_that_move_into_a_module_keep_their_keys() {
     let path = folder.path().join("study.kdl");
     fs::write(&path, format!("use \"sides.kdl\"\n{text}")).expect("written");
     let (contents, diags) = lang::load(&path, &[], Points::All, &mut Sources::default()).expect("readable");
-    // The mean of scores with and without test-time augmentation is there for its key.
-    assert!(diags.iter().all(|diag| diag.code == "tta-differs"), "{diags:?}");
+    // The mean of scores with and without test-time augmentation, and what is imported, are there for their keys.
+    assert!(diags.iter().all(|diag| ["tta-differs", "unused-stage"].contains(&diag.code)), "{diags:?}");
     let after = keys_of(&contents.pipelines[0], Names::Hidden);
     for (name, key) in before {
         let there = if moved.contains(&name.as_str()) { format!("prepared.{name}") } else { name.clone() };
