@@ -142,7 +142,8 @@ pub(super) fn compared(loaded: &Loaded, locked: &Lockfile, report: &Report, form
 /// Maximum number of reasons shown per stage.
 const MOST_SHOWN: usize = 5;
 
-fn told(locked: &Lockfile, now: &Lockfile, judged: &[Judged]) -> String {
+/// The comparison for people.
+pub(super) fn told(locked: &Lockfile, now: &Lockfile, judged: &[Judged]) -> String {
     let mut text = String::from("\ncompared with the lock file:\n");
     let widest = judged.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(0);
     for stage in judged {

@@ -28,6 +28,7 @@ mod namesake;
 mod network;
 pub mod new;
 mod open_store;
+pub mod pack;
 pub mod package;
 mod page_file;
 mod paths;
@@ -49,6 +50,7 @@ pub mod show;
 mod stage_list;
 pub mod store;
 pub mod trust;
+pub mod unpack;
 pub mod watch;
 pub mod why;
 
@@ -192,6 +194,10 @@ enum Verb {
     Push(push::Arguments),
     /// Download a pipeline's results from the remotes of `project.kdl`
     Pull(pull::Arguments),
+    /// Write a pipeline with its results to one file, for a colleague
+    Pack(pack::Arguments),
+    /// Unpack a file that `pack` wrote, and check what comes out again
+    Unpack(unpack::Arguments),
     /// Verify, repair, measure or clean up the store
     Store(store::Arguments),
     /// Describe all stages, networks and codes for other programs
@@ -275,6 +281,8 @@ pub fn main() -> ExitCode {
         Verb::Runs(arguments) => runs::runs(&host, arguments),
         Verb::Push(arguments) => push::push(&host, arguments),
         Verb::Pull(arguments) => pull::pull(&host, arguments),
+        Verb::Pack(arguments) => pack::pack(&host, arguments),
+        Verb::Unpack(arguments) => unpack::unpack(&host, arguments),
         Verb::Store(arguments) => store::store(&host, arguments),
         Verb::Schema(arguments) => schema::schema(&host, arguments),
         Verb::Completions(arguments) => completions::completions(&host, arguments),

@@ -1,4 +1,4 @@
-//! Progress of transfers to and from remotes: a line on stderr now and then, more often on a terminal.
+//! Progress of transfers to and from remotes, and of packs: a line on stderr now and then, more often on a terminal.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -26,8 +26,13 @@ impl Transfers {
     }
 }
 
-impl Hear for Transfers {
-    fn bytes(&self, stage: &str, remote: &str, come: u64) {
+impl Transfers {
+    /// Shows what is written or read now, if it is time for a line.
+    pub fn copied(&self, what: &str, done: u64, all: u64) {
+        self.show(|| format!("  {what}  {} of {}", bytes(done), bytes(all)));
+    }
+
+    fn show(&self, words: impl FnOnce() -> String) {
         let Some(state) = &self.state else { return };
         let mut state = sync::lock(state);
         if state.0.elapsed() < state.1 {
@@ -36,8 +41,13 @@ impl Hear for Transfers {
         state.0 = Instant::now();
         let (say, begin, end): (fn(&str), _, _) =
             if self.terminal { (out::draw, "\r\u{1b}[K", "") } else { (out::talk, "", "\n") };
-        let words = format!("  {stage}  {} (remote `{remote}`)", bytes(come));
-        say(&format!("{begin}{}{end}", shown::line(&words)));
+        say(&format!("{begin}{}{end}", shown::line(&words())));
+    }
+}
+
+impl Hear for Transfers {
+    fn bytes(&self, stage: &str, remote: &str, come: u64) {
+        self.show(|| format!("  {stage}  {} (remote `{remote}`)", bytes(come)));
     }
 }
 

@@ -18,6 +18,7 @@ pub mod looks;
 mod map;
 pub mod missing;
 mod near;
+pub mod pack;
 pub mod provenance;
 pub mod record;
 pub mod remotes;

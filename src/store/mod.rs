@@ -6,6 +6,7 @@ pub mod claim;
 pub mod collect;
 pub mod error;
 pub mod files;
+mod import;
 pub mod incoming;
 pub mod inventory;
 pub mod items;

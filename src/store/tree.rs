@@ -92,6 +92,14 @@ fn shortened(part: &str) -> Cow<'_, str> {
 }
 
 impl Tree {
+    /// A tree of names that come from elsewhere.
+    ///
+    /// # Errors
+    /// The message, if a name does not stay below its folder.
+    pub fn checked(entries: BTreeMap<String, Entry>) -> Result<Self, String> {
+        Unchecked { entries }.try_into()
+    }
+
     /// Its digest over all names, sizes and digests, in the order of names.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -22,6 +22,7 @@ mod lsp;
 mod metrics;
 mod missing;
 mod near_duplicates;
+mod pack;
 mod predict;
 mod project;
 mod reliability;

@@ -70,12 +70,7 @@ pub struct Pack {
 impl Bundle {
     /// Whether the bundle is plausible. Its claims are checked as the bytes arrive.
     pub(super) fn is_sound(&self) -> bool {
-        let target = (1..=LONGEST_TARGET).contains(&self.record.target.len());
-        let words =
-            self.record.target.chars().chain(self.record.made.stage.chars()).chain(self.record.made.run.chars());
-        let plain =
-            !words.chain(self.record.made.pipeline.chars()).any(char::is_control) && is_plain(&self.record.summary);
-        self.fits() && target && plain && !self.packs.is_empty() && self.record.recipe.is_none()
+        self.fits() && is_plain_record(&self.record) && !self.packs.is_empty() && self.record.recipe.is_none()
     }
 
     /// Whether all packs are within the size limits.
@@ -94,6 +89,13 @@ impl Bundle {
     pub fn bytes(&self) -> u64 {
         self.packs.iter().map(|pack| pack.file.size).chain(self.alone.iter().map(|entry| entry.size)).sum()
     }
+}
+
+/// Whether the texts of a record that came from elsewhere may be displayed, and its target may become a file name.
+pub(in super::super) fn is_plain_record(record: &Record) -> bool {
+    let target = (1..=LONGEST_TARGET).contains(&record.target.len());
+    let words = record.target.chars().chain(record.made.stage.chars()).chain(record.made.run.chars());
+    target && !words.chain(record.made.pipeline.chars()).any(char::is_control) && is_plain(&record.summary)
 }
 
 /// Whether all texts in a value are free of terminal control characters: they are displayed as they are.

@@ -26,6 +26,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use bundle::Bundle;
+pub(super) use bundle::is_plain_record;
 #[cfg(feature = "cloud")]
 pub use cloud::{Bucket, Cloud};
 pub use folder::Folder;
