@@ -12,7 +12,7 @@
   (#any-of? @type
     "annotations" "augment" "average" "balanced-patches" "calibrate" "combine" "cross-encode"
     "cross-validation" "ddr" "e-ophtha" "encode" "encode-fold" "eval" "exec" "export" "extract" "fgadr"
-    "files" "filter-black" "filter-white" "folder" "froc" "heat-map" "idrid" "join" "lesions" "manifest"
+    "files" "filter-black" "filter-white" "folder" "froc" "heat-map" "idrid" "import-model" "import-patches" "join" "lesions" "manifest"
     "near-duplicates" "one-fold" "pool" "predict" "preprocess" "pretrain" "program" "rebalance" "relabel"
     "report" "report-training" "slice" "split" "spread" "suspects" "synthetic" "threshold-tune" "train"
     "weights"))
