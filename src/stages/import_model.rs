@@ -34,22 +34,23 @@ const ENDINGS: [&str; 3] = [".safetensors", ".pth", ".pt"];
 /// Finds what is wrong with a network for these patches and classes, before anything runs.
 fn check(params: &Params, _: &ConnectedPorts) -> Result<Vec<StageError>, StageError> {
     let (classes, network, size) = (classes(params)?, network(params)?, params.count("size")?);
-    let mut wrong = Vec::new();
-    if let Some(name) = network.embeddings().first() {
-        let text = format!("network `{}` reads embeddings as `{name}`, which an imported model cannot", network.name);
-        let hint = "train it with macula, or import a network that reads pixels only";
-        wrong.push(StageError::input("missing-input", text).hint(hint).field("network"));
-    } else if !network.is_classifier() {
-        let text = format!("network `{}` ends at a tap, and has no logits", network.name);
-        let hint = "name the whole network; weights of an encoder are for `init` of `encode` and `train`";
-        wrong.push(StageError::input("shape-mismatch", text).hint(hint).field("network"));
-    } else if let Err(misfits) = shapes::shapes(network, size, classes.len()) {
-        wrong.extend(misfits.into_iter().map(|misfit| {
-            let text = format!("network `{}` cannot take patches of {size} px: {}", network.name, misfit.message);
-            StageError::input("shape-mismatch", text).hint(misfit.hint).field("network")
-        }));
+    let wrong =
+        |code, text: String, hint: &str| Err(StageError::input(code, text).hint(hint.to_owned()).field("network"));
+    let name = &network.name;
+    if let Some(input) = network.embeddings().first() {
+        let text = format!("network `{name}` reads embeddings as `{input}`, which an imported model cannot");
+        return wrong("missing-input", text, "train it with macula, or import a network that reads pixels only");
     }
-    Ok(wrong)
+    if !network.is_classifier() {
+        let hint = "name the whole network; weights of an encoder are for `init` of `encode` and `train`";
+        return wrong("shape-mismatch", format!("network `{name}` ends at a tap, and has no logits"), hint);
+    }
+    if let Err(misfits) = shapes::shapes(network, size, classes.len()) {
+        let all: Vec<&str> = misfits.iter().map(|misfit| misfit.message.as_str()).collect();
+        let text = format!("network `{name}` cannot take patches of {size} px: {}", all.join("; "));
+        return wrong("shape-mismatch", text, misfits.first().map_or("", |misfit| &misfit.hint));
+    }
+    Ok(Vec::new())
 }
 
 fn classes(params: &Params) -> Result<Vec<String>, StageError> {

@@ -246,7 +246,7 @@ fn read_row(
     let entry = *tree.get(&picture).ok_or_else(|| format!("there is no picture `{picture}` at `from`"))?;
     let number = |column: usize, name: &str| {
         let cell = text(column, name)?;
-        let number = cell.parse::<u32>().ok().filter(|number| *number <= i32::MAX as u32);
+        let number = cell.parse::<u32>().ok().filter(|number| i32::try_from(*number).is_ok());
         number.ok_or_else(|| format!("`{name}` is `{cell}`, not a whole number of pixels"))
     };
     let [x, y] = match columns.place {

@@ -294,13 +294,12 @@ impl OnnxExport<'_> {
             (_, ScoreFunction::Sigmoid) => graph.node("Sigmoid", "scores", &[logits], []),
             (_, ScoreFunction::Softmax) => graph.node("Softmax", "scores", &[logits], [attribute("axis", 1)]),
         };
-        let scores = match count {
-            1 => scores,
-            _ => {
-                let apart = graph.reshape(&scores, &[int(count), -1, int(self.classes)]);
-                let given = [attributes("axes", &[0]), attribute("keepdims", 0)];
-                graph.node("ReduceMean", "scores", &[&apart], given)
-            }
+        let scores = if count == 1 {
+            scores
+        } else {
+            let apart = graph.reshape(&scores, &[int(count), -1, int(self.classes)]);
+            let given = [attributes("axes", &[0]), attribute("keepdims", 0)];
+            graph.node("ReduceMean", "scores", &[&apart], given)
         };
         line.map_or(scores.clone(), |line| calibrated(graph, &scores, &line))
     }

@@ -181,7 +181,7 @@ fn imported_weights_score_like_the_model_they_are_from() {
     wrong("network resnet18; classes MA HE EX SE; size 32", 1, &["resnet18", "weights.safetensors"]);
     wrong("network shallow-cnn; classes MA HE; size 32", 1, &["has 4 outputs, but `classes` has 2 names"]);
     wrong("network resnet18 to=features; classes MA HE EX SE; size 32", 2, &["ends at a tap"]);
-    wrong("network late-fusion-resnet18; classes MA HE EX SE; size 32", 2, &["reads embeddings as `whole`"]);
+    wrong("network late-fusion-resnet18; classes MA HE EX SE; size 32", 2, &["has an input `whole`"]);
     wrong("network vit-s16; classes MA HE EX SE; size 8", 2, &["cannot take patches of 8 px"]);
     space.write("theirs/weights.safetensors", &weights[..200]);
     space.macula("run pipeline.kdl --pipeline q classifier").code(1).says(&["weights.safetensors", "truncated"]);
