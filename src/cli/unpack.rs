@@ -16,7 +16,7 @@ use crate::engine::kernels;
 use crate::plan::Graph;
 use crate::progress::out;
 use crate::progress::table::{counted, paragraph};
-use crate::progress::{Colours, Detail, Plain, Transfers};
+use crate::progress::{Colours, Detail, Plain, Transfers, Viewer};
 use crate::run::lockfile::{self, Judged, Lockfile, Verdict, Why};
 use crate::run::pack::{self, Unpacked};
 use crate::run::{self, Failures, Host, Links, Options, Project, Report};
@@ -143,7 +143,7 @@ fn verify(host: &Host, arguments: &Arguments, folder: &Path, unpacked: &Unpacked
     let scratch = tempfile::Builder::new().prefix("verify-").tempdir_in(loaded.store.layout().root());
     let scratch = scratch.map_err(|error| Failure::user(format!("cannot create a scratch store: {error}")))?;
     let store = Store::open(scratch.path())?;
-    let watch = Plain::new(Colours::Off, Detail::Brief);
+    let watch = Plain::new(Colours::Off, Detail::Brief, Viewer::Runner);
     let report = run::execute(host, &Project { store: &store, ..loaded.project() }, &options, &watch)?;
     if report.stopped {
         return Err(Failure::said(Exit::Interrupted));

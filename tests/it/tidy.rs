@@ -40,7 +40,7 @@ const CRATES: [(&str, &[&str]); 26] = [
     ("weezl", &["data"]),
     ("parquet", &["data"]),
     ("quick_xml", &["data"]),
-    ("prost", &["learn"]),
+    ("prost", &["learn", "tracking"]),
     ("candle_core", &["engine", "learn"]),
     ("candle_nn", &["engine"]),
     ("chrono", &["run"]),

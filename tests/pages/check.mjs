@@ -25,7 +25,7 @@ const problems = [];
 let printed = 0;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu"],
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
 });
 
 /** A page of a file, and what it logs or asks for. */
