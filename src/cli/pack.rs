@@ -1,6 +1,8 @@
 //! `macula pack`: a pipeline with its results as one file.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,7 +16,7 @@ use crate::progress::Transfers;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, paragraph};
 use crate::run::Host;
-use crate::run::pack::{self, PackError, PackOptions, Packed};
+use crate::run::pack::{self, PackError, PackOptions, WrittenPack};
 use crate::stage::StageError;
 
 /// The arguments of `macula pack`.
@@ -82,7 +84,11 @@ pub fn pack(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     listen(host);
     let folder = path.parent().unwrap_or(Path::new("."));
     let unwritten = |error: &std::io::Error| Failure::unwritten(&shown.display(), error);
-    let file = tempfile::Builder::new().prefix(".pack-").tempfile_in(folder).map_err(|error| unwritten(&error))?;
+    let file = tempfile::Builder::new()
+        .prefix(".pack-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(|error| unwritten(&error))?;
     let copy = file.reopen().map_err(|error| unwritten(&error))?;
     let transfers = Transfers::new(arguments.json || out::volume() == out::Volume::Quiet);
     let on_progress = |done: u64, all: u64| {
@@ -116,7 +122,7 @@ fn run_of(loaded: &Loaded, typed: Option<&str>) -> Result<Option<String>, Failur
     }
 }
 
-fn as_json(file: &Path, packed: &Packed) -> String {
+fn as_json(file: &Path, packed: &WrittenPack) -> String {
     let contents = &packed.contents;
     let results: Vec<&str> = contents.results.iter().map(|result| result.stage.as_str()).collect();
     let value = json!({
@@ -126,7 +132,7 @@ fn as_json(file: &Path, packed: &Packed) -> String {
     format!("{value:#}\n")
 }
 
-fn said(file: &Path, packed: &Packed) -> String {
+fn said(file: &Path, packed: &WrittenPack) -> String {
     let contents = &packed.contents;
     let files = counted(contents.files.len() as u64 + 1, "file", "files");
     let width = out::stdout_width();

@@ -19,7 +19,7 @@ use crate::progress::table::{counted, paragraph};
 use crate::progress::{Colours, Detail, Plain, Transfers, Viewer};
 use crate::run::lockfile::{self, Judged, Lockfile, Verdict, Why};
 use crate::run::pack::{self, Unpacked};
-use crate::run::{self, Failures, Host, Links, Options, Project, Report};
+use crate::run::{self, Failures, Host, Links, Nobody, Options, Project, Report, Watch};
 use crate::store::{Accept, Store};
 
 /// The arguments of `macula unpack`.
@@ -102,20 +102,24 @@ fn said(host: &Host, folder: &Path, unpacked: &Unpacked) -> String {
     let mut command = format!("macula plan {}", folder.join(&contents.pipeline.file).display());
     let flags = [("--pipeline", &contents.pipeline.pipeline), ("--sweep", &contents.pipeline.sweep)];
     for (flag, value) in flags {
-        value.iter().for_each(|value| command.push_str(&format!(" {flag} {value}")));
+        if let Some(value) = value {
+            let _ = write!(command, " {flag} {value}");
+        }
     }
-    contents.pipeline.set.iter().for_each(|set| command.push_str(&format!(" --set '{set}'")));
+    for set in &contents.pipeline.set {
+        let _ = write!(command, " --set '{set}'");
+    }
     line(format!("see what is inside: {}; then: {command}", folder.join("README.md").display()));
     text
 }
 
 /// A run that was compared with a pack.
-struct Compared {
+struct VerifiedRun {
     judged: Vec<Judged>,
     exit: Exit,
 }
 
-fn verify(host: &Host, arguments: &Arguments, folder: &Path, unpacked: &Unpacked) -> Result<Compared, Failure> {
+fn verify(host: &Host, arguments: &Arguments, folder: &Path, unpacked: &Unpacked) -> Result<VerifiedRun, Failure> {
     let contents = &unpacked.contents;
     let pipeline = PipelineArguments {
         file: folder.join(&contents.pipeline.file),
@@ -143,8 +147,9 @@ fn verify(host: &Host, arguments: &Arguments, folder: &Path, unpacked: &Unpacked
     let scratch = tempfile::Builder::new().prefix("verify-").tempdir_in(loaded.store.layout().root());
     let scratch = scratch.map_err(|error| Failure::user(format!("cannot create a scratch store: {error}")))?;
     let store = Store::open(scratch.path())?;
-    let watch = Plain::new(Colours::Off, Detail::Brief, Viewer::Runner);
-    let report = run::execute(host, &Project { store: &store, ..loaded.project() }, &options, &watch)?;
+    let plain = Plain::new(Colours::Off, Detail::Brief, Viewer::Runner);
+    let watch: &dyn Watch = if arguments.json { &Nobody } else { &plain };
+    let report = run::execute(host, &Project { store: &store, ..loaded.project() }, &options, watch)?;
     if report.stopped {
         return Err(Failure::said(Exit::Interrupted));
     }
@@ -164,7 +169,7 @@ fn verify(host: &Host, arguments: &Arguments, folder: &Path, unpacked: &Unpacked
         out::say(&lock::told(&locked, &now, &judged));
     }
     let as_packed = judged.iter().all(|stage| stage.verdict.as_locked());
-    Ok(Compared { judged, exit: if as_packed { Exit::Done } else { Exit::Differs } })
+    Ok(VerifiedRun { judged, exit: if as_packed { Exit::Done } else { Exit::Differs } })
 }
 
 /// Why stages have no result.
@@ -177,13 +182,12 @@ fn not_run<'a>(loaded: &'a Loaded, report: &Report) -> BTreeMap<&'a str, String>
             continue;
         }
         let failed = report.failed.iter().find(|failed| failed.stage == stage.name);
-        let text = match failed {
-            Some(failed) => failed.error.to_string(),
-            None => {
-                let needs = stage.inputs.iter().flat_map(|input| &input.from);
-                let missing = needs.map(|from| from.stage.as_str()).find(|need| why.contains_key(need));
-                missing.map_or_else(|| "not run".to_owned(), |need| format!("needs `{need}`, which has no result"))
-            }
+        let text = if let Some(failed) = failed {
+            failed.error.to_string()
+        } else {
+            let needs = stage.inputs.iter().flat_map(|input| &input.from);
+            let missing = needs.map(|from| from.stage.as_str()).find(|need| why.contains_key(need));
+            missing.map_or_else(|| "not run".to_owned(), |need| format!("needs `{need}`, which has no result"))
         };
         why.insert(&stage.name, text);
     }

@@ -36,6 +36,15 @@ pub(super) const TYPES: [&str; 17] = [
 /// Types whose outputs contain neither image data nor file names of photographs.
 const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
 
+/// Types whose outputs name photographs, but contain no image data.
+const ONLY_NAMES: [&str; 5] = [DUPLICATES, "lesions", "predictions", "spread", "analysis"];
+
+/// Whether an output of type `ty` may name photographs, but contains no image data.
+#[must_use]
+pub fn only_names_photographs(ty: &str) -> bool {
+    ONLY_NAMES.contains(&ty)
+}
+
 /// Whether an output of type `ty` may contain image data or file names of photographs: a command's files may contain anything.
 #[must_use]
 pub fn may_show_photographs(ty: &str) -> bool {

@@ -129,6 +129,14 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
 }
 
 impl ProjectFile {
+    /// The lines that set its switches.
+    #[must_use]
+    pub fn switches(&self) -> String {
+        let switches = [("near-duplicates", self.near_duplicates), ("test-looks", self.test_looks)];
+        let set = switches.into_iter().filter_map(|(name, value)| Some(format!("{name} #{}\n", value?)));
+        set.collect()
+    }
+
     /// The package with a name.
     #[must_use]
     pub fn package_named(&self, name: &str) -> Option<&Package> {

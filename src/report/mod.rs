@@ -4,6 +4,7 @@ mod analyses;
 pub mod brief;
 pub mod chart;
 pub mod comparison;
+pub mod croissant;
 mod curves;
 pub mod data_check;
 pub mod evaluation;

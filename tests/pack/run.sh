@@ -4,7 +4,8 @@
 #     tests/pack/run.sh [COUNT]
 #
 # COUNT pipelines (3) with different seeds are each run and packed in three ways: without names, with names, with photographs. MACULA
-# names a release build. Installs the validators from PyPI into target/ci/pack once; they need no network afterwards.
+# names a release build. Installs the validators from PyPI into target/ci/pack once. roc-validator fetches the context of RO-Crate 1.1;
+# RO_CRATE_CONTEXT names a copy of it, for machines without network.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 venv=$repository/target/ci/pack

@@ -257,12 +257,12 @@ fn malformed<T>(text: impl Into<String>) -> Result<T, BadArchive> {
 
 /// An archive that was checked as a whole: structure, sizes and names, not the bytes of its entries.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(super) struct PackArchive {
     file: File,
     entries: Vec<ArchiveEntry>,
 }
 
-impl Archive {
+impl PackArchive {
     /// Opens an archive.
     ///
     /// # Errors

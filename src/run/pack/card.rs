@@ -108,8 +108,7 @@ fn metrics(text: &mut String, summary: &PackSummary) {
             let _ = write!(text, " F1 {words} |");
         }
         text.push_str(" baseline: F1 of always yes |\n|---|---|---|---|");
-        decided.iter().for_each(|_| text.push_str("---|"));
-        text.push('\n');
+        let _ = writeln!(text, "{}", "---|".repeat(decided.len()));
         for (at, class) in scores["classes"].as_array().into_iter().flatten().enumerate() {
             let _ = write!(
                 text,

@@ -7,7 +7,6 @@
 mod archive;
 mod card;
 mod contents;
-mod croissant;
 mod placement;
 mod privacy;
 mod read;
@@ -18,7 +17,7 @@ mod write;
 
 pub use contents::{PackContents, PackedPipeline, PackedResult, Withheld};
 pub use read::{Unpacked, unpack};
-pub use write::{PackOptions, Packed, pack};
+pub use write::{PackOptions, WrittenPack, pack};
 
 use super::PlanError;
 use crate::stage::StageError;

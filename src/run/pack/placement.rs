@@ -2,6 +2,7 @@
 //! outside its project is placed in `data/`. Reads no data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::PackError;
@@ -20,7 +21,7 @@ const PACKAGES: &str = "packages";
 
 /// Where files lie in a pack.
 #[derive(Debug)]
-pub(super) struct Placement {
+pub(super) struct PackPlacement {
     /// The project's folder.
     project: PathBuf,
     /// The folder that becomes `project/` in the pack: that of the project, or one above it.
@@ -31,7 +32,7 @@ pub(super) struct Placement {
     edits: BTreeMap<(FileId, usize), (usize, String)>,
 }
 
-/// A path without `.` and `..`, as far as that can be told without reading a disk.
+/// A path without `.` and `..`, as far as that is known without reading a disk.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -44,7 +45,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-impl Placement {
+impl PackPlacement {
     /// The placement of a pipeline's project. `here` is the working folder, from which the paths of texts start.
     ///
     /// # Errors
@@ -74,18 +75,17 @@ impl Placement {
         for path in named {
             // What contains others comes before them.
             let above = found.iter().find_map(|(root, new)| Some((path.strip_prefix(root).ok()?, new)));
-            let new = match above {
-                Some((rest, new)) => format!("{new}/{}", rest.display()),
-                None => {
-                    let name = path.file_name().map_or_else(|| "files".into(), |name| name.to_string_lossy());
-                    let candidates = (1..).map(|number| match number {
-                        1 => format!("{DATA}/{name}"),
-                        number => format!("{DATA}/{number}/{name}"),
-                    });
-                    let is_free =
-                        |new: &String| !found.values().any(|other| other == new) && !self.project.join(new).exists();
-                    candidates.into_iter().find(is_free).unwrap_or_default()
-                }
+            let new = if let Some((rest, new)) = above {
+                format!("{new}/{}", rest.display())
+            } else {
+                let name = path.file_name().map_or_else(|| "external".into(), |name| name.to_string_lossy());
+                let candidates = (1..).map(|number| match number {
+                    1 => format!("{DATA}/{name}"),
+                    number => format!("{DATA}/{number}/{name}"),
+                });
+                let is_free =
+                    |new: &String| !found.values().any(|other| other == new) && !self.project.join(new).exists();
+                candidates.into_iter().find(is_free).unwrap_or_default()
             };
             found.insert(path, new);
         }
@@ -187,12 +187,7 @@ impl Placement {
         sources: &Sources,
         texts: &mut BTreeMap<String, String>,
     ) -> Result<String, PackError> {
-        let mut text = String::new();
-        for (name, value) in [("near-duplicates", settings.near_duplicates), ("test-looks", settings.test_looks)] {
-            if let Some(value) = value {
-                text.push_str(&format!("{name} #{value}\n"));
-            }
-        }
+        let mut text = settings.switches();
         for package in &settings.packages {
             let prefix = format!("{}:", package.name);
             if !sources.iter().any(|(_, source)| source.name.starts_with(&prefix)) {
@@ -202,10 +197,8 @@ impl Placement {
             let files = files.map_err(|why| PackError::user(format!("package `{}`: {why}", package.name), ""))?;
             let digest = package::written(&package::digest(&files));
             let folder = format!("{PACKAGES}/{}", package.name);
-            text.push_str(&format!(
-                "package {} {{\n    path \"{folder}\"\n    digest \"{digest}\"\n}}\n",
-                package.name
-            ));
+            let name = &package.name;
+            let _ = writeln!(text, "package {name} {{\n    path \"{folder}\"\n    digest \"{digest}\"\n}}");
             let at = |name: String| format!("{}/{folder}/{name}", self.project());
             texts.extend(files.into_iter().map(|(name, text)| (at(name), text)));
         }
@@ -222,7 +215,7 @@ impl Placement {
     }
 }
 
-/// Whether a text is a file of a package: `lesions:parts.kdl`.
+/// Whether a text is a file of a package: `shared:parts.kdl`.
 fn is_packaged(name: &str) -> bool {
     name.split_once(':').is_some_and(|(package, _)| crate::lang::is_name(package))
 }

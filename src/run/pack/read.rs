@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::host::STORE;
 use super::PackError;
-use super::archive::{Archive, ArchiveEntry, BadArchive, unsafe_name};
+use super::archive::{ArchiveEntry, BadArchive, PackArchive, unsafe_name};
 use super::contents::{CONTENTS, FORMAT, OUTPUTS, PROJECT, PackContents, PackedResult};
 use crate::base::{Digest, Sources, disk};
 use crate::lang::project;
@@ -60,7 +60,7 @@ fn refused<T>(text: impl Into<String>) -> Result<T, PackError> {
 /// # Errors
 /// [`PackError`]; then there is no such folder, or it is still empty.
 pub fn unpack(file: &Path, folder: &Path, on_progress: &dyn Fn(u64, u64) -> bool) -> Result<Unpacked, PackError> {
-    let archive = Archive::open(file).map_err(|error| match error {
+    let archive = PackArchive::open(file).map_err(|error| match error {
         BadArchive::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
             PackError::user(format!("cannot read `{}`: {}", file.display(), disk::without_path(error)), "")
         }
@@ -94,7 +94,7 @@ pub fn unpack(file: &Path, folder: &Path, on_progress: &dyn Fn(u64, u64) -> bool
 }
 
 /// The description of a pack.
-fn contents(archive: &Archive) -> Result<PackContents, PackError> {
+fn contents(archive: &PackArchive) -> Result<PackContents, PackError> {
     let Some(entry) = archive.entries().iter().find(|entry| entry.name == CONTENTS) else {
         return refused(format!("it has no `{CONTENTS}`: it is a zip archive, but no pack"));
     };
@@ -114,7 +114,7 @@ fn contents(archive: &Archive) -> Result<PackContents, PackError> {
 
 /// Whether the archive has the files of its description, with their sizes, and everything that the description names is one
 /// of them.
-fn check(archive: &Archive, contents: &PackContents) -> Result<(), PackError> {
+fn check(archive: &PackArchive, contents: &PackContents) -> Result<(), PackError> {
     let entries: BTreeMap<&str, u64> = archive
         .entries()
         .iter()
@@ -170,7 +170,7 @@ fn is_free(folder: &Path) -> Result<(), PackError> {
 }
 
 struct Unpacking<'a> {
-    archive: &'a Archive,
+    archive: &'a PackArchive,
     contents: &'a PackContents,
     root: &'a Path,
     read: u64,

@@ -22,6 +22,7 @@ const PROFILES: [(&str, &str, &str); 4] = [
 
 const STARTED: &str = "http://schema.org/CompletedActionStatus";
 const PARAMETER: &str = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE";
+const WORKFLOW: &str = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE";
 const LANGUAGE: &str = "#macula-kdl";
 const ENGINE: &str = "#macula";
 const RUN: &str = "#run";
@@ -39,7 +40,9 @@ fn reference(id: impl Into<String>) -> Value {
 }
 
 fn references(ids: impl IntoIterator<Item = String>) -> Value {
-    ids.into_iter().map(reference).collect()
+    let mut ids: Vec<Value> = ids.into_iter().map(reference).collect();
+    // RO-Crate 1.1 writes one value without a list.
+    if ids.len() == 1 { ids.remove(0) } else { ids.into() }
 }
 
 /// A stage's place among the entities.
@@ -79,7 +82,9 @@ pub(super) fn text(summary: &PackSummary, files: &BTreeMap<String, Entry>, utc: 
             "conformsTo": references(PROFILES.map(|(id, ..)| id.to_owned())),
             "hasPart": references(files.keys().map(|path| id(path)).chain([CONTENTS.to_owned()])),
             "mainEntity": reference(&workflow),
-            "mentions": references([RUN.to_owned(), "#engine-run".to_owned()]),
+            "mentions": references(
+                [RUN.to_owned(), "#engine-run".to_owned()].into_iter().chain(steps.iter().map(|stage| of_stage("action", stage))),
+            ),
         }),
         json!({
             "@id": LICENCE, "@type": "CreativeWork", "name": "No licence is stated",
@@ -102,7 +107,7 @@ pub(super) fn text(summary: &PackSummary, files: &BTreeMap<String, Entry>, utc: 
         "name": contents.pipeline.name,
         "description": format!("A macula pipeline with {number_of_steps} computed stages."),
         "contentSize": files.get(&contents.pipeline.file).map(|entry| entry.size.to_string()),
-        "encodingFormat": "text/plain",
+        "encodingFormat": "text/plain", "version": contents.macula, "conformsTo": reference(WORKFLOW),
         "programmingLanguage": reference(LANGUAGE),
         "input": references(sources.iter().map(|stage| of_stage("input", stage))),
         "output": references(results.iter().map(|stage| of_stage("output", stage))),
@@ -122,9 +127,7 @@ pub(super) fn text(summary: &PackSummary, files: &BTreeMap<String, Entry>, utc: 
     graph.extend(results.iter().map(|stage| parameter("output", stage)));
     graph.extend(tools(&steps, &contents.macula));
     graph.extend(actions(summary, &steps, &sources, utc));
-    let crate_of_all = json!({"@context": [
-        "https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context",
-    ], "@graph": graph});
+    let crate_of_all = json!({"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph});
     format!("{crate_of_all:#}\n")
 }
 
@@ -219,6 +222,7 @@ fn actions(
     let results: BTreeSet<String> = steps.iter().flat_map(|stage| outputs(summary, stage)).collect();
     made.push(json!({
         "@id": RUN, "@type": "CreateAction", "name": format!("Run of {}", contents.pipeline.name),
+        "description": "The computation of all results, possibly in several runs",
         "instrument": reference(id(&contents.pipeline.file)),
         "object": references(sources.iter().map(|stage| data(stage))),
         "result": references(results),
@@ -265,6 +269,7 @@ fn actions(
         let (began, ended) = begun(stage).unwrap_or_default();
         made.push(json!({
             "@id": of_stage("action", stage), "@type": "CreateAction", "name": format!("Computation of {}", stage.name),
+            "description": format!("The stage `{}`, computed by `{}`", stage.name, stage.stage_type),
             "instrument": reference(tool(stage)), "object": references(objects), "result": references(result),
             "startTime": utc(began), "endTime": utc(ended), "actionStatus": reference(STARTED),
         }));

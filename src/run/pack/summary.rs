@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::Project;
+use super::super::{Project, time};
 use super::contents::PackContents;
 use crate::lang::port_types::CARRIERS;
 use crate::plan::training_data::signature;
 use crate::plan::{Engine, StageId, StageResult, StageResults};
+use crate::report::croissant::{self, DescribedPatches};
 use crate::stage::{StageError, Work};
 use crate::store::{Objects, RunRecord, Tree};
 
@@ -80,6 +81,25 @@ impl<'a> PackSummary<'a> {
         self.stages.iter().filter_map(|stage| Some((stage, stage.scores.as_ref()?)))
     }
 
+    /// The description of the patch sets inside; [`None`] if there are none.
+    pub(super) fn croissant(&self) -> Result<Option<String>, StageError> {
+        let sets: Vec<DescribedPatches> = self.stages.iter().filter_map(|stage| self.described(stage)).collect();
+        if sets.is_empty() {
+            return Ok(None);
+        }
+        croissant::text(&self.contents.pipeline.name, &time::utc(self.newest())[..10], &sets).map(Some)
+    }
+
+    fn described<'s>(&'s self, stage: &'s StageSummary) -> Option<DescribedPatches<'s>> {
+        let set = stage.patches.as_ref()?;
+        let classes = set["classes"].as_array()?.iter().filter_map(Value::as_str).collect();
+        let packed = self.contents.results.iter().filter(|result| result.stage == stage.name);
+        let files = packed.flat_map(|result| result.outputs.values().flatten());
+        let parts = files.filter(|(name, _)| name.starts_with("parts/") && name.ends_with(".parquet"));
+        let parts: BTreeSet<&str> = parts.map(|(_, file)| file.path.as_str()).collect();
+        (!parts.is_empty()).then_some(DescribedPatches { stage: &stage.name, classes, parts })
+    }
+
     /// When the newest result was made, nanoseconds since 1970.
     pub(super) fn newest(&self) -> u64 {
         let made = self.stages.iter().filter_map(|stage| stage.made.map(|(began, _)| began)).max();
@@ -108,8 +128,8 @@ impl StageSummary {
             None => None,
         };
         let is_set = |ty: &String| CARRIERS.contains(&ty.as_str()) && ty != "photographs";
-        let sets = stage.outputs.iter().filter(|output| is_set(&output.ty));
-        let patches = match sets.filter_map(|output| result.outputs.get(&output.port)).next() {
+        let mut sets = stage.outputs.iter().filter(|output| is_set(&output.ty));
+        let patches = match sets.find_map(|output| result.outputs.get(&output.port)) {
             Some(made) => json(objects, made.tree(objects)?, "set.json")?,
             None => None,
         };

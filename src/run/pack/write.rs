@@ -10,14 +10,14 @@ use super::super::{Host, Project, time, with_engine};
 use super::PackError;
 use super::archive::{ArchiveWriter, folded, unsafe_name};
 use super::contents::{CONTENTS, FORMAT, OUTPUTS, PackContents, PackedFile, PackedPipeline, PackedResult, Withheld};
-use super::placement::Placement;
+use super::placement::PackPlacement;
 use super::privacy::Forbidden;
 use super::source_files::files_of;
 use super::summary::PackSummary;
-use super::{card, croissant, research_object};
+use super::{card, research_object};
 use crate::base::{Digest, regular};
 use crate::data::photographs::file_and_patient;
-use crate::lang::port_types::{PRETRAINED, may_show_photographs};
+use crate::lang::port_types::{PRETRAINED, may_show_photographs, only_names_photographs};
 use crate::plan::{Decision, Engine, StageId, StageResult, StageResults};
 use crate::stage::Work;
 use crate::store::{Accept, Entry, Objects, Record, RunRecord, Tree};
@@ -43,7 +43,7 @@ pub struct PackOptions {
 
 /// A pack that was written.
 #[derive(Clone, Debug)]
-pub struct Packed {
+pub struct WrittenPack {
     /// Its description.
     pub contents: PackContents,
     /// Its size, bytes.
@@ -52,9 +52,6 @@ pub struct Packed {
     pub data: usize,
 }
 
-/// Types whose outputs name photographs, but contain no piece of one.
-const ONLY_NAMES: [&str; 5] = ["duplicates", "lesions", "predictions", "spread", "analysis"];
-
 /// Files of withheld results that hold metrics only.
 const METRICS: [&str; 2] = ["scores.json", "spread.json"];
 
@@ -62,13 +59,13 @@ const METRICS: [&str; 2] = ["scores.json", "spread.json"];
 const LARGEST_WEIGHTS: u64 = 256 << 20;
 
 /// Where the bytes of an entry come from.
-enum Content {
+enum PackedContent {
     Text(Vec<u8>),
     Outside(PathBuf, Entry),
     Object(Entry),
 }
 
-impl Content {
+impl PackedContent {
     fn entry(&self) -> Entry {
         match self {
             Self::Text(bytes) => Entry { digest: Digest::of(bytes), size: bytes.len() as u64 },
@@ -79,16 +76,16 @@ impl Content {
 
 /// The files of a pack that is being made.
 #[derive(Default)]
-struct Files {
-    all: BTreeMap<String, Content>,
+struct PackFiles {
+    all: BTreeMap<String, PackedContent>,
     /// Paths where case is ignored.
     taken: BTreeSet<String>,
     /// Where bytes are, by digest.
     by_digest: BTreeMap<Digest, String>,
 }
 
-impl Files {
-    fn add(&mut self, path: String, content: Content) -> Result<(), PackError> {
+impl PackFiles {
+    fn add(&mut self, path: String, content: PackedContent) -> Result<(), PackError> {
         if let Some(why) = unsafe_name(&path) {
             let shown = crate::base::shown::line(&path).into_owned();
             return Err(PackError::user(format!("`{shown}` cannot be packed: its name {why}"), "rename it"));
@@ -103,19 +100,20 @@ impl Files {
     }
 
     /// Adds a file of a result, unless its bytes are inside already; returns where they are.
+    /// Not unless another stage has them: the files of one have the names that people expect.
     fn output(&mut self, place: &str, objects: &Objects, entry: Entry) -> Result<PackedFile, PackError> {
-        let known = self.by_digest.get(&entry.digest).cloned();
-        let path = match known {
-            Some(path) => path,
-            None => {
-                let path = self.free(&safe(place));
-                let content = match objects.outside_path(&entry).filter(|_| !objects.stores(&entry)) {
-                    Some(file) => Content::Outside(file, entry),
-                    None => Content::Object(entry),
-                };
-                self.add(path.clone(), content)?;
-                path
-            }
+        let stage = |path: &str| path.split('/').take(2).collect::<Vec<_>>().join("/");
+        let known = self.by_digest.get(&entry.digest).filter(|path| stage(path) != stage(&safe(place))).cloned();
+        let path = if let Some(path) = known {
+            path
+        } else {
+            let path = self.free(&safe(place));
+            let content = match objects.outside_path(&entry).filter(|_| !objects.stores(&entry)) {
+                Some(file) => PackedContent::Outside(file, entry),
+                None => PackedContent::Object(entry),
+            };
+            self.add(path.clone(), content)?;
+            path
         };
         Ok(PackedFile { path, entry })
     }
@@ -160,7 +158,7 @@ pub fn pack(
     options: &PackOptions,
     file: File,
     on_progress: &dyn Fn(u64, u64) -> bool,
-) -> Result<Packed, PackError> {
+) -> Result<WrittenPack, PackError> {
     with_engine(host, project, &[], Accept::AnyTarget, |engine, wanted| {
         let decisions = engine.plan(wanted);
         project.store.files.save();
@@ -228,13 +226,13 @@ struct Packing<'a> {
 }
 
 impl Packing<'_> {
-    fn write(&self, file: File, on_progress: &dyn Fn(u64, u64) -> bool) -> Result<Packed, PackError> {
+    fn write(&self, file: File, on_progress: &dyn Fn(u64, u64) -> bool) -> Result<WrittenPack, PackError> {
         let options = self.options;
         let placement =
-            Placement::new(&self.host.folder, &self.project.folder, self.project.pipeline, self.project.sources)?;
-        let mut files = Files::default();
+            PackPlacement::new(&self.host.folder, &self.project.folder, self.project.pipeline, self.project.sources)?;
+        let mut files = PackFiles::default();
         for (path, text) in placement.texts(&self.host.folder, self.project.sources)? {
-            files.add(path, Content::Text(text.into_bytes()))?;
+            files.add(path, PackedContent::Text(text.into_bytes()))?;
         }
         let pipeline = self.pipeline(&placement)?;
         let lock = self.lock(&pipeline, &mut files)?;
@@ -261,12 +259,12 @@ impl Packing<'_> {
         contents.files = files.all.iter().map(|(path, content)| (path.clone(), content.entry())).collect();
         let mut text = serde_json::to_vec_pretty(&contents).map_err(|error| PackError::user(error.to_string(), ""))?;
         text.push(b'\n');
-        files.add(CONTENTS.to_owned(), Content::Text(text))?;
+        files.add(CONTENTS.to_owned(), PackedContent::Text(text))?;
         let bytes = write_all(&files, file, &self.project.store.objects, &forbidden, on_progress)?;
-        Ok(Packed { contents, bytes, data })
+        Ok(WrittenPack { contents, bytes, data })
     }
 
-    fn pipeline(&self, placement: &Placement) -> Result<PackedPipeline, PackError> {
+    fn pipeline(&self, placement: &PackPlacement) -> Result<PackedPipeline, PackError> {
         let options = self.options;
         let file = placement.of(&self.host.folder.join(&options.file));
         let outside = || PackError::user("the pipeline file is not below its project folder", "");
@@ -281,7 +279,7 @@ impl Packing<'_> {
     }
 
     /// Adds the lock file; its digests of files' names could be guessed.
-    fn lock(&self, pipeline: &PackedPipeline, files: &mut Files) -> Result<String, PackError> {
+    fn lock(&self, pipeline: &PackedPipeline, files: &mut PackFiles) -> Result<String, PackError> {
         let mut lock = Lockfile::of(self.project, &self.known);
         if !self.options.photographs && !self.options.names {
             lock.stages.iter_mut().for_each(|stage| stage.files.clear());
@@ -289,15 +287,15 @@ impl Packing<'_> {
         let text = lockfile::write(&lock).map_err(|error| PackError::user(error.text, ""))?;
         let folder = Path::new(&pipeline.file).parent().unwrap_or(Path::new(""));
         let path = folder.join(format!("{}.lock.kdl", pipeline.name)).display().to_string();
-        files.add(path.clone(), Content::Text(text.into_bytes()))?;
+        files.add(path.clone(), PackedContent::Text(text.into_bytes()))?;
         Ok(path)
     }
 
     /// Adds the files of sources that may be inside: their number, and where the others are expected.
     fn data(
         &self,
-        placement: &Placement,
-        files: &mut Files,
+        placement: &PackPlacement,
+        files: &mut PackFiles,
     ) -> Result<(usize, BTreeMap<String, BTreeSet<String>>), PackError> {
         let (mut count, mut absent) = (0, BTreeMap::<String, BTreeSet<String>>::new());
         for id in self.known.keys() {
@@ -326,7 +324,7 @@ impl Packing<'_> {
                     PackError::user(text, "move the file below the project's folder")
                 })?;
                 if !files.all.contains_key(&place) {
-                    files.add(place, Content::Outside(path, entry))?;
+                    files.add(place, PackedContent::Outside(path, entry))?;
                     count += 1;
                 }
             }
@@ -394,7 +392,7 @@ impl Packing<'_> {
     /// Adds the files of results that may be inside, and says which may not.
     fn results(
         &self,
-        files: &mut Files,
+        files: &mut PackFiles,
         forbidden: &Forbidden,
     ) -> Result<(Vec<PackedResult>, Vec<Withheld>), PackError> {
         let (mut results, mut withheld) = (Vec::new(), Vec::new());
@@ -430,7 +428,7 @@ impl Packing<'_> {
     }
 
     fn may_be_inside(&self, ty: &str) -> bool {
-        self.options.photographs || !may_show_photographs(ty) || self.options.names && ONLY_NAMES.contains(&ty)
+        self.options.photographs || !may_show_photographs(ty) || self.options.names && only_names_photographs(ty)
     }
 
     /// Adds the metrics of a withheld result, if they name nothing.
@@ -438,7 +436,7 @@ impl Packing<'_> {
         &self,
         stage: &str,
         known: &StageResult,
-        files: &mut Files,
+        files: &mut PackFiles,
         forbidden: &Forbidden,
     ) -> Result<(), PackError> {
         let objects = &self.project.store.objects;
@@ -449,7 +447,7 @@ impl Packing<'_> {
                 search.add(&bytes);
                 if search.finish().is_none() {
                     let path = files.free(&safe(&format!("{OUTPUTS}/{stage}/{name}")));
-                    files.add(path, Content::Text(bytes.to_vec()))?;
+                    files.add(path, PackedContent::Text(bytes.to_vec()))?;
                 }
             }
         }
@@ -461,29 +459,29 @@ impl Packing<'_> {
         &self,
         contents: &mut PackContents,
         run: Option<&RunRecord>,
-        files: &mut Files,
+        files: &mut PackFiles,
     ) -> Result<(), PackError> {
         let summary = PackSummary::of(self.project, self.engine, &self.known, contents, run)?;
         let card = card::text(&summary);
-        files.add("README.md".to_owned(), Content::Text(card.into_bytes()))?;
-        if let Some(text) = croissant::text(&summary)? {
-            files.add("croissant.json".to_owned(), Content::Text(text.into_bytes()))?;
+        files.add("README.md".to_owned(), PackedContent::Text(card.into_bytes()))?;
+        if let Some(text) = summary.croissant()? {
+            files.add("croissant.json".to_owned(), PackedContent::Text(text.into_bytes()))?;
         }
         let sizes = files.all.iter().map(|(path, content)| (path.clone(), content.entry())).collect();
         let text = research_object::text(&summary, &sizes, &time::utc);
-        files.add(research_object::FILE.to_owned(), Content::Text(text.into_bytes()))
+        files.add(research_object::FILE.to_owned(), PackedContent::Text(text.into_bytes()))
     }
 }
 
 /// The names of the photographs in a set.
 fn photographs(tree: &Tree) -> BTreeSet<&str> {
-    let named = |path: &'_ str| path.rsplit_once('/').filter(|(_, file)| file.starts_with("photograph.")).is_some();
+    let named = |path: &'_ str| path.rsplit_once('/').is_some_and(|(_, file)| file.starts_with("photograph."));
     let paths = tree.entries.keys().filter(|path| named(path));
     paths.filter_map(|path| path.rsplit_once('/').map(|(name, _)| name)).collect()
 }
 
 fn write_all(
-    files: &Files,
+    files: &PackFiles,
     file: File,
     objects: &Objects,
     forbidden: &Forbidden,
@@ -499,15 +497,15 @@ fn write_all(
         let mut outside;
         let mut text;
         let from: &mut dyn Read = match content {
-            Content::Text(bytes) => {
+            PackedContent::Text(bytes) => {
                 text = bytes.as_slice();
                 &mut text
             }
-            Content::Object(entry) => {
+            PackedContent::Object(entry) => {
                 object = std::io::Cursor::new(objects.read(entry)?);
                 &mut object
             }
-            Content::Outside(path, _) => {
+            PackedContent::Outside(path, _) => {
                 outside = regular::open(path).map_err(PackError::io(format!("cannot read `{}`", path.display())))?;
                 &mut outside
             }

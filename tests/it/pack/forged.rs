@@ -28,7 +28,9 @@ impl Forged {
 pub(super) fn archive(files: &[Forged]) -> Vec<u8> {
     let (mut out, mut central) = (Vec::new(), Vec::new());
     let put = |to: &mut Vec<u8>, fields: &[(u32, usize)]| {
-        fields.iter().for_each(|(value, size)| to.extend_from_slice(&value.to_le_bytes()[..*size]));
+        for (value, size) in fields {
+            to.extend_from_slice(&value.to_le_bytes()[..*size]);
+        }
     };
     for file in files {
         let mut crc = Crc::new();
@@ -50,7 +52,7 @@ pub(super) fn archive(files: &[Forged]) -> Vec<u8> {
         put(&mut out, &common);
         out.extend_from_slice(&file.name);
         out.extend_from_slice(&file.bytes);
-        put(&mut central, &[(0x0201_4b50, 4), ((3 << 8) | 45, 2)]);
+        put(&mut central, &[(0x0201_4b50, 4), (0x032d, 2)]);
         put(&mut central, &common);
         put(&mut central, &[(0, 2), (0, 2), (0, 2), (file.mode << 16, 4), (file.at.unwrap_or(at), 4)]);
         central.extend_from_slice(&file.name);

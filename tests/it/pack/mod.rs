@@ -177,11 +177,11 @@ fn what_must_not_be_inside_is_found() {
     for (what, hint) in [
         ("// by marianas", "`marianas`"),
         ("// without Patient7_03", "`Patient7_03`"),
-        ("// /home/marianas/x", "marianas"),
+        ("// /srv/marianas/x", "marianas"),
     ] {
         space.edit("exp/small.kdl", "// Spots.", what);
         macula(&space, "pack exp/small.kdl").code(2).says(&["project/exp/small.kdl", hint, "--names"]);
-        assert_eq!(space.files("").iter().filter(|file| file.ends_with(".zip") || file.contains(".pack-")).count(), 0);
+        assert_eq!(space.files("").iter().filter(|file| file.contains(".zip") || file.contains(".pack-")).count(), 0);
         space.edit("exp/small.kdl", what, "// Spots.");
     }
     space.edit("exp/small.kdl", "// Spots.", "// without Patient7_03");
@@ -192,8 +192,8 @@ fn what_must_not_be_inside_is_found() {
 fn a_run_is_packed_only_while_its_results_are_current() {
     let (space, _) = computed();
     let runs = macula(&space, "runs exp/small.kdl --json").code(0);
-    let runs: Value = serde_json::from_str(&runs.raw).expect("JSON");
-    let run = runs[0]["id"].as_str().expect("an id").to_owned();
+    let last: Value = serde_json::from_str(runs.raw.lines().next().expect("a run")).expect("JSON");
+    let run = last["id"].as_str().expect("an id").to_owned();
     macula(&space, &format!("pack exp/small.kdl --run {run}")).code(0);
     space.edit("exp/small.kdl", "epochs 1", "epochs 2");
     macula(&space, "pack exp/small.kdl --output b.zip")
@@ -215,7 +215,7 @@ fn a_command_travels_with_its_script_and_is_not_run() {
     macula(&space, "pack exp/small.kdl --data").code(0);
     let other = received(&space, "small.macula.zip");
     let said = macula(&other, "unpack small.macula.zip --verify").code(1);
-    said.says(&["this pipeline is not trusted", "MISSING", "6 bit for bit"]);
+    said.says(&["this pipeline is not trusted", "MISSING", "7 bit for bit"]);
     assert!(other.path("small/project/run.sh").is_file());
     macula(&other, "plan small/project/exp/small.kdl").code(0).says(&["0 will run"]);
     // Trusted as any other pipeline.

@@ -1,11 +1,9 @@
-//! The patch sets of a pack as a data set: `croissant.json`, in the format of MLCommons (Croissant 1.0).
+//! Patch sets as a data set in the format of `MLCommons` (Croissant 1.0). Knows no pack.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::time;
-use super::summary::{PackSummary, StageSummary};
 use crate::stage::StageError;
 
 /// Where names of the format lead.
@@ -20,18 +18,12 @@ const COLUMNS: [(&str, &str, &str); 5] = [
     ("index", "sc:Integer", "Number of the patch in its photograph"),
 ];
 
-/// The text of the file; [`None`] if no patch set is inside.
+/// The text of the file for patch sets of the pipeline `name`, made on `date` (`2026-11-23`).
 ///
 /// # Errors
 /// A bug, if the format's own context is malformed.
-pub(super) fn text(summary: &PackSummary) -> Result<Option<String>, StageError> {
+pub fn text(name: &str, date: &str, sets: &[DescribedPatches]) -> Result<String, StageError> {
     let context: Value = serde_json::from_str(CONTEXT).map_err(|error| StageError::Bug(error.to_string()))?;
-    let sets = summary.stages.iter().filter_map(|stage| Set::of(summary, stage));
-    let sets: Vec<Set> = sets.filter(|set| !set.parts.is_empty()).collect();
-    if sets.is_empty() {
-        return Ok(None);
-    }
-    let name = &summary.contents.pipeline.name;
     let set = json!({
         "@context": context,
         "@type": "sc:Dataset",
@@ -41,46 +33,42 @@ pub(super) fn text(summary: &PackSummary) -> Result<Option<String>, StageError> 
             "Labelled patches of photographs, as the macula pipeline `{name}` extracted them. A label is 1 (present), 0 (absent) or \
              missing (unknown). Pixels are those of the photographs, at the given places."
         ),
-        "datePublished": time::utc(summary.newest())[..10],
+        "datePublished": date,
         "license": "https://spdx.org/licenses/NOASSERTION",
         "url": "https://kdl.dev",
         "version": "1.0.0",
-        "distribution": sets.iter().map(Set::files).collect::<Value>(),
-        "recordSet": sets.iter().map(Set::records).collect::<Value>(),
+        "distribution": sets.iter().map(DescribedPatches::files).collect::<Value>(),
+        "recordSet": sets.iter().map(DescribedPatches::records).collect::<Value>(),
     });
-    Ok(Some(format!("{set:#}\n")))
+    Ok(format!("{set:#}\n"))
 }
 
-struct Set<'a> {
-    stage: &'a StageSummary,
-    classes: Vec<&'a str>,
-    parts: BTreeSet<&'a str>,
+/// Patches of a stage.
+#[derive(Debug)]
+pub struct DescribedPatches<'a> {
+    /// The stage.
+    pub stage: &'a str,
+    /// The classes of its labels.
+    pub classes: Vec<&'a str>,
+    /// Paths of its tables.
+    pub parts: BTreeSet<&'a str>,
 }
 
-impl<'a> Set<'a> {
-    fn of(summary: &'a PackSummary<'_>, stage: &'a StageSummary) -> Option<Self> {
-        let set = stage.patches.as_ref()?;
-        let classes = set["classes"].as_array()?.iter().filter_map(Value::as_str).collect();
-        let packed = summary.contents.results.iter().filter(|result| result.stage == stage.name);
-        let files = packed.flat_map(|result| result.outputs.values().flatten());
-        let parts = files.filter(|(name, _)| name.starts_with("parts/") && name.ends_with(".parquet"));
-        Some(Self { stage, classes, parts: parts.map(|(_, file)| file.path.as_str()).collect() })
-    }
-
+impl DescribedPatches<'_> {
     fn files(&self) -> Value {
         json!({
-            "@type": "cr:FileSet", "@id": self.stage.name, "name": self.stage.name,
-            "description": format!("Patches of `{}`, a file for each photograph", self.stage.name),
+            "@type": "cr:FileSet", "@id": self.stage, "name": self.stage,
+            "description": format!("Patches of `{}`, a file for each photograph", self.stage),
             "encodingFormat": "application/x-parquet", "includes": self.parts,
         })
     }
 
     fn records(&self) -> Value {
-        let id = format!("{}/patches", self.stage.name);
+        let id = format!("{}/patches", self.stage);
         let field = |name: &str, ty: &str, words: &str| {
             json!({
                 "@type": "cr:Field", "@id": format!("{id}/{name}"), "name": name, "description": words, "dataType": ty,
-                "source": {"fileSet": {"@id": self.stage.name}, "extract": {"column": name}},
+                "source": {"fileSet": {"@id": self.stage}, "extract": {"column": name}},
             })
         };
         let columns = COLUMNS.iter().map(|(name, ty, words)| field(name, ty, words));
@@ -92,7 +80,7 @@ impl<'a> Set<'a> {
             )
         });
         json!({
-            "@type": "cr:RecordSet", "@id": id, "name": format!("{} patches", self.stage.name),
+            "@type": "cr:RecordSet", "@id": id, "name": format!("{} patches", self.stage),
             "field": columns.chain(classes).collect::<Value>(),
         })
     }
