@@ -5,21 +5,25 @@ mod amounts;
 pub mod artifact;
 pub mod bench;
 mod brief;
+pub mod cancel;
 pub mod check;
 pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doc;
+mod executor;
 pub mod explain;
 pub mod failure;
 mod file;
 pub mod fmt;
 pub mod get;
 pub mod graph;
+pub mod job;
 pub mod library;
 pub mod load;
 pub mod lock;
 mod logging;
+pub mod logs;
 pub mod lsp;
 mod main_metric;
 pub mod man;
@@ -48,6 +52,7 @@ pub mod runs;
 pub mod schema;
 pub mod show;
 mod stage_list;
+pub mod status;
 pub mod store;
 pub mod trust;
 pub mod unpack;
@@ -190,6 +195,12 @@ enum Verb {
     Trust(trust::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
+    /// List the jobs of a cluster: what was asked for, where they run, how far they are
+    Status(status::Arguments),
+    /// Print the log of the job of a stage
+    Logs(logs::Arguments),
+    /// Cancel the jobs of a pipeline
+    Cancel(cancel::Arguments),
     /// Upload a pipeline's results to the writable remotes of `project.kdl`
     Push(push::Arguments),
     /// Download a pipeline's results from the remotes of `project.kdl`
@@ -209,6 +220,9 @@ enum Verb {
     /// Launcher of a sandboxed command, started by macula itself
     #[command(hide = true, name = crate::run::commands::LAUNCHER)]
     Helper(trust::Helper),
+    /// Job of a cluster, submitted by `run --executor slurm`
+    #[command(hide = true)]
+    Job(job::Arguments),
     /// Candidates for shell completion
     #[command(hide = true)]
     CompleteWords(completions::Words),
@@ -279,6 +293,9 @@ pub fn main() -> ExitCode {
         Verb::Trust(arguments) => trust::trust(&host, arguments),
         Verb::Helper(arguments) => trust::helper(&host, arguments),
         Verb::Runs(arguments) => runs::runs(&host, arguments),
+        Verb::Status(arguments) => status::status(&host, arguments),
+        Verb::Logs(arguments) => logs::logs(&host, arguments),
+        Verb::Cancel(arguments) => cancel::cancel(&host, arguments),
         Verb::Push(arguments) => push::push(&host, arguments),
         Verb::Pull(arguments) => pull::pull(&host, arguments),
         Verb::Pack(arguments) => pack::pack(&host, arguments),
@@ -286,6 +303,7 @@ pub fn main() -> ExitCode {
         Verb::Store(arguments) => store::store(&host, arguments),
         Verb::Schema(arguments) => schema::schema(&host, arguments),
         Verb::Completions(arguments) => completions::completions(&host, arguments),
+        Verb::Job(arguments) => job::job(&host, arguments),
         Verb::CompleteWords(words) => completions::words(&host, words),
         Verb::Man(arguments) => man::man(&host, arguments),
     });

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, Failure, Loaded, PipelineArguments, amounts, compare, load, lock, logging, namesake, paths, trust};
+use super::{
+    Exit, Failure, Loaded, PipelineArguments, amounts, compare, executor, load, lock, logging, namesake, paths, trust,
+};
 use crate::base::signals::is_ignored;
 use crate::engine::kernels;
+use crate::lang::executor::ExecutorKind;
 use crate::lang::project::TRACKING;
 use crate::progress::out;
 use crate::progress::{Detail, Glyphs, Json, Live, Plain, Viewer};
@@ -55,6 +58,9 @@ pub struct Arguments {
     commands: Commands,
     #[command(flatten)]
     tracking: TrackingArguments,
+    /// Where stages run: `local` or `slurm` [default: as in `project.kdl`, else local]
+    #[arg(long, value_name = "NAME", value_parser = executor::kind)]
+    executor: Option<ExecutorKind>,
     /// Print events as JSON Lines
     #[arg(long)]
     json: bool,
@@ -157,6 +163,7 @@ pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         memory: measure.memory.div_ceil(2).min(usual.memory),
         resources: measure,
         kernels: Some(kernels::target()),
+        cluster: executor::cluster(host, &loaded.folder, arguments.executor)?,
         ..usual
     };
     let lock = arguments.sameness.locked.then(|| lock::of_pipeline(host, &loaded)).transpose()?;

@@ -185,6 +185,18 @@ pub const KEYWORDS: &[Keyword] = &[
         "wandb \"FOLDER\"",
         "Every `macula run` writes offline runs of Weights & Biases there, as with `--wandb` (`docs/watching.md`).",
     ),
+    of(
+        PROJECT,
+        "executor",
+        "executor slurm { partition \"NAME\"; … }",
+        "Runs stages as jobs of a cluster (`docs/slurm.md`), with what jobs ask for; `--executor local` runs them here.",
+    ),
+    of(
+        PROJECT,
+        "resources",
+        "resources STAGE gpus=1 memory=\"16GiB\" time=\"12h\" threads=8",
+        "In `executor`: what the jobs of a stage ask for. Not part of any key.",
+    ),
     of(PROJECT, "remote", "remote NAME \"LOCATION\" write=#true", "Where results are shared."),
     of(
         PROJECT,

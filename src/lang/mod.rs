@@ -9,6 +9,7 @@ mod classes;
 mod declared;
 pub mod describe;
 mod draft;
+pub mod executor;
 mod extend;
 mod fill;
 mod flow;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::executor::{self, ExecutorSpec};
 use super::remote::RemoteSpec;
 use super::{near, text};
 use crate::base::{Digest, FileId, Sources, Span};
@@ -32,14 +33,16 @@ pub struct ProjectFile {
     pub test_looks: Option<bool>,
     /// Folders in which runs are recorded for the dashboards of other tools, relative to the project's, by the tool's word.
     pub tracking: BTreeMap<&'static str, PathBuf>,
+    /// Where stages run, if it says so.
+    pub executor: Option<ExecutorSpec>,
 }
 
 /// Words for the folders of other tools' dashboards: `tensorboard "FOLDER"`.
 pub const TRACKING: [&str; 3] = ["tensorboard", "mlflow", "wandb"];
 
 /// What a project file may contain.
-const WORDS: [&str; 8] =
-    ["package", "store", "remote", "near-duplicates", "test-looks", TRACKING[0], TRACKING[1], TRACKING[2]];
+const WORDS: [&str; 9] =
+    ["package", "store", "remote", "near-duplicates", "test-looks", "executor", TRACKING[0], TRACKING[1], TRACKING[2]];
 
 /// A folder of KDL files that pipelines may import.
 #[derive(Clone, Debug)]
@@ -100,6 +103,7 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
         near_duplicates: None,
         test_looks: None,
         tracking: BTreeMap::new(),
+        executor: None,
     };
     for node in &document.nodes {
         match node.name.text.as_str() {
@@ -114,6 +118,8 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
             "remote" => project.remote(node, diags),
             "near-duplicates" => switch(node, &mut project.near_duplicates, diags),
             "test-looks" => switch(node, &mut project.test_looks, diags),
+            "executor" if project.executor.is_some() => diags.push(executor::twice(node.head)),
+            "executor" => project.executor = ExecutorSpec::of(node, diags),
             word if TRACKING.contains(&word) => {
                 for tool in TRACKING.into_iter().filter(|tool| *tool == word) {
                     project.tracking(tool, node, diags);

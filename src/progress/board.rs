@@ -89,6 +89,11 @@ impl Board {
             Event::ComparisonEnded { stage } => self.running.retain(|running| running.stage != *stage),
             Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
             Event::StageWaits { stage } => self.begin(stage, "the same result is being computed", now),
+            Event::Job { stage, job, phase, node, reason } => {
+                let place = [node, reason].into_iter().find(|word| !word.is_empty());
+                let place = place.map_or_else(String::new, |word| format!(" ({word})"));
+                self.begin(stage, &format!("job {job} {}{place}", phase.word()), now);
+            }
             Event::Step { stage, done, total, unit, now: words } => {
                 if let Some(running) = self.find(stage) {
                     running.step(*done, *total, &shown::line(unit), now);

@@ -9,6 +9,7 @@ use super::epochs;
 use super::out::{Colours, Tint, Volume};
 use super::table::{Grid, counted, flow, thousands};
 use crate::base::shown;
+use crate::run::events::JobPhase;
 use crate::run::{Event, looks};
 use crate::stage::{Metrics, Summary, Table, Warning};
 use crate::store::remote::Trouble;
@@ -169,6 +170,11 @@ impl EventText {
             Event::StageWaits { stage } => {
                 self.line(stage, "waiting", None, "the same result is being computed", Tint::Dim)
             }
+            Event::Job { stage, job, phase, node, reason } => {
+                let place = [node, reason].into_iter().find(|word| !word.is_empty());
+                let place = place.map_or_else(String::new, |word| format!(" ({word})"));
+                self.line(stage, phase.word(), None, &format!("job {job}{place}"), Tint::Dim)
+            }
             Event::StageFetched { stage, remote, bytes } => {
                 let words = format!("{} from remote `{remote}`", super::table::bytes(*bytes));
                 self.line(stage, "fetching", None, &words, Tint::Dim)
@@ -318,6 +324,8 @@ impl EventText {
                 !matches!(event, Event::StageFailed { stopped: false, .. } | Event::Remote { .. })
             }
             (Detail::Brief, Event::StageEnded { became, .. }) => !became.is_computed(),
+            (Detail::Full | Detail::Brief, Event::Job { phase: JobPhase::Queued | JobPhase::Running, .. })
+            | (Detail::Brief, Event::Job { phase: JobPhase::Submitted, .. }) => true,
             (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. })
             | (
                 Detail::Brief,

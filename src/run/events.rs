@@ -75,6 +75,21 @@ pub enum Event {
         /// The stage.
         stage: String,
     },
+    /// A job of the cluster that computes a stage.
+    Job {
+        /// The stage.
+        stage: String,
+        /// The job's id.
+        job: String,
+        /// What happened to it.
+        phase: JobPhase,
+        /// Where it runs.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        node: String,
+        /// Why it waits.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
     /// A stage's result is fetched from a remote.
     StageFetched {
         /// The stage.
@@ -216,6 +231,36 @@ pub enum FailureFault {
     Store,
     /// macula itself.
     Bug,
+}
+
+/// What happened to a job of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobPhase {
+    /// It was submitted.
+    Submitted,
+    /// It was submitted earlier; this run waits for it.
+    Attached,
+    /// It waits in the queue.
+    Queued,
+    /// It runs.
+    Running,
+    /// Slurm put it back into the queue.
+    Requeued,
+}
+
+impl JobPhase {
+    /// A word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Attached => "attached",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Requeued => "requeued",
+        }
+    }
 }
 
 /// Watcher of a run.

@@ -1,7 +1,10 @@
 //! The executor: starts what is ready and processes what ended until nothing is left to do.
 
+mod cluster;
 mod damage;
 mod other_processes;
+
+pub use cluster::ClusterLink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +59,8 @@ pub struct Executor<'a> {
     pub failures: Failures,
     /// Time limit and retries.
     pub limits: Limits,
+    /// The cluster that computes stages, if there is one.
+    pub cluster: Option<ClusterLink>,
     pool: ResourcePool,
     /// Resource requests of the stages that wait for resources.
     needs: BTreeMap<StageId, ResourceRequest>,
@@ -113,6 +118,7 @@ impl<'a> Executor<'a> {
             jobs: jobs.max(1),
             failures,
             limits: Limits::default(),
+            cluster: None,
             pool: ResourcePool::new(ResourceLimits::of(None), jobs),
             needs: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -157,6 +163,7 @@ impl<'a> Executor<'a> {
         let (sender, receiver) = channel();
         let shared = self.shared;
         std::thread::scope(|scope| {
+            self.begin_cluster(scope);
             let start = |id: StageId, job: Job, stop: Arc<Stop>, sender: Sender<Message>| {
                 threads::hand_over(scope, job, move |job| {
                     let _span = job.span(&shared.engine.stage(id).name).entered();
@@ -186,11 +193,12 @@ impl<'a> Executor<'a> {
                 let running = self.states.count(|state| *state == State::Running);
                 let elsewhere = self.states.count(|state| *state == State::Elsewhere);
                 let idle = elsewhere == 0 && self.resting.is_empty();
-                if running == 0 && (idle || self.closing()) {
+                if running == 0 && (idle || self.closing()) && !self.awaits_jobs() {
                     break;
                 }
                 self.take_messages(&receiver);
             }
+            self.leave_cluster();
         });
         self.report_troubles();
         self.leave();
@@ -300,6 +308,7 @@ impl<'a> Executor<'a> {
 
     /// The next stage to compute or download, if resources allow; it counts as running from then on.
     fn next_job(&mut self) -> Option<(StageId, Job)> {
+        self.submit_ready();
         let running = self.states.count(|state| *state == State::Running);
         if self.closing() || running >= self.jobs {
             return None;
@@ -342,6 +351,7 @@ impl<'a> Executor<'a> {
         }
         self.watch_time();
         self.watch_memory();
+        self.take_news();
         if self.closing() {
             return;
         }
@@ -511,7 +521,7 @@ impl<'a> Executor<'a> {
 
     /// Reports the stages that were never started.
     fn leave(&mut self) {
-        let open = |state: &State| matches!(state, State::Waiting | State::Ready | State::Queued | State::Elsewhere);
+        let open = |state: &State| !matches!(state, State::Running | State::Ended(_));
         let left: Vec<StageId> = self.states.iter().filter(|(_, state)| open(state)).map(|(id, _)| id).collect();
         for id in left {
             let needs = self.shared.engine.graph.with_needs(&[id]);
@@ -520,6 +530,9 @@ impl<'a> Executor<'a> {
                 .iter()
                 .find(|(need, state)| needs.contains(need) && **state == State::Ended(StageOutcome::Failed));
             let reason = match cause {
+                _ if *self.states.get(id) == State::Submitted => {
+                    "its job continues; the same command waits for it".to_owned()
+                }
                 Some((cause, _)) => format!("needs `{}`", self.shared.engine.stage(cause).name),
                 None if self.stopping() => "stopped before it started".to_owned(),
                 None => "another stage failed (`--keep-going` runs it anyway)".to_owned(),

@@ -116,9 +116,15 @@ impl Host {
         if let Some(file) = self.variable("MACULA_TRUST") {
             return Some(self.folder.join(file));
         }
+        Some(self.config()?.join("trusted"))
+    }
+
+    /// macula's folder of the user's settings: in `XDG_CONFIG_HOME`, else `~/.config`. [`None`] without a home.
+    #[must_use]
+    pub fn config(&self) -> Option<PathBuf> {
         let config = self.variable("XDG_CONFIG_HOME").map(PathBuf::from);
         let config = config.or_else(|| Some(Path::new(self.variable("HOME")?).join(".config")))?;
-        Some(config.join("macula").join("trusted"))
+        Some(config.join("macula"))
     }
 
     /// macula's cache folder: in `XDG_CACHE_HOME`, else `~/.cache`. [`None`] without a home.

@@ -26,6 +26,7 @@ pub mod repair;
 pub mod resources;
 pub mod results;
 mod seen;
+pub mod slurm;
 pub mod state;
 pub mod status;
 pub mod time;
@@ -49,6 +50,7 @@ use crate::base::budget::Budget;
 use crate::base::usage::{Whose, peak_memory};
 use crate::base::{Digest, Sources, threads};
 use crate::diag::Diag;
+use crate::lang::executor::ExecutorSpec;
 use crate::lang::near::near;
 use crate::lang::spec::Pipeline;
 use crate::plan::{self, Decision, Engine, Explanation, Graph, StageId, StageResults};
@@ -100,6 +102,8 @@ pub struct Options {
     pub limits: Limits,
     /// The target of this machine's kernels, for the record.
     pub kernels: Option<String>,
+    /// The cluster that computes stages, if they are not computed here.
+    pub cluster: Option<(ExecutorSpec, slurm::client::SlurmClient)>,
 }
 
 /// Time limit and retries of stages.
@@ -143,6 +147,7 @@ impl Options {
             links: Links::Results,
             limits: Limits::default(),
             kernels: None,
+            cluster: None,
         }
     }
 }
@@ -353,6 +358,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.limits = options.limits;
         executor.share(options.resources);
+        executor.cluster = options.cluster.clone().map(executor::ClusterLink::new);
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();

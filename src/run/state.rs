@@ -18,6 +18,8 @@ pub enum State {
     Running,
     /// Another process is computing it; it takes no resources.
     Elsewhere,
+    /// A job of the cluster is to compute it; it takes no resources.
+    Submitted,
     /// It ended.
     Ended(StageOutcome),
 }

@@ -112,12 +112,17 @@ fn activities(run: &str, folder: &Path, events: File) -> Vec<Activity> {
             _ => {}
         }
     }
-    let progress = std::fs::read(folder.join(PROGRESS)).unwrap_or_default();
-    let mut progress: BTreeMap<String, Steps> = serde_json::from_slice(&progress).unwrap_or_default();
+    let mut progress = steps_in(folder);
     for activity in &mut running {
         activity.steps = progress.remove(&activity.stage);
     }
     running
+}
+
+/// Progress of the stages that a folder of events is about.
+pub(super) fn steps_in(folder: &Path) -> BTreeMap<String, Steps> {
+    let progress = std::fs::read(folder.join(PROGRESS)).unwrap_or_default();
+    serde_json::from_slice(&progress).unwrap_or_default()
 }
 
 /// Where a stage that has to run resumes, if an earlier attempt left a checkpoint: `at epoch 6, batch 111`.

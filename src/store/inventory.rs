@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::action::{self, Record};
 use super::items::{self, ItemRecord, Scanned};
-use super::{Entry, Layout, Store, StoreError, Tree};
+use super::{Entry, Layout, Order, Store, StoreError, Tree};
 use crate::base::{Digest, disk};
 
 /// Everything in a store.
@@ -19,6 +19,8 @@ pub struct Inventory {
     pub records: Vec<Listed>,
     /// The item segments.
     pub segments: Vec<SegmentFile>,
+    /// Orders to a cluster without a result.
+    pub orders: Vec<Order>,
     /// Trees of the records, as far as they can be read.
     trees: BTreeMap<Digest, Option<Tree>>,
 }
@@ -73,13 +75,16 @@ impl Inventory {
                 path,
             });
         }
+        let made: BTreeSet<Digest> = found.whole().map(|record| record.key).collect();
+        found.orders = Order::all(layout).into_iter().filter(|order| !made.contains(&order.key)).collect();
         found.read_trees(store);
         Ok(found)
     }
 
     /// Reads the trees of outputs and inputs; those that cannot be read are damaged or missing.
     fn read_trees(&mut self, store: &Store) {
-        let wanted: BTreeSet<Entry> = self.whole().flat_map(tree_objects).collect();
+        let ordered = self.orders.iter().flat_map(|order| &order.recipe.inputs).map(|given| given.tree.object);
+        let wanted: BTreeSet<Entry> = self.whole().flat_map(tree_objects).chain(ordered).collect();
         self.trees = wanted.into_iter().map(|entry| (entry.digest, store.objects.read_tree(&entry).ok())).collect();
     }
 
@@ -108,6 +113,15 @@ impl Inventory {
         let given = || record.recipe.iter().flat_map(|recipe| &recipe.inputs);
         let within = given().filter_map(|given| self.tree(&given.tree.object.digest));
         given().map(|given| given.tree.object).chain(within.flat_map(|tree| tree.entries.values().copied())).collect()
+    }
+
+    /// The objects that the jobs of orders read.
+    #[must_use]
+    pub fn ordered(&self) -> BTreeSet<Digest> {
+        let given = || self.orders.iter().flat_map(|order| &order.recipe.inputs);
+        let within = given().filter_map(|given| self.tree(&given.tree.object.digest));
+        let entries = within.flat_map(|tree| tree.entries.values()).map(|entry| entry.digest);
+        given().map(|given| given.tree.object.digest).chain(entries).collect()
     }
 
     /// Whether a tree in a record's recipe is missing.

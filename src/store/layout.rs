@@ -17,6 +17,8 @@
 //!     whole                         complete trees, valid while the object folders are unchanged
 //!     live/PID-…                    lease, locked by a running process: what it uses and collection must keep
 //!     pins/RUN                      runs that collection keeps
+//!     jobs/KEY/                     an order to a cluster: what its job computes, the job's log, attempts
+//!     bin/DIGEST/macula             copies of macula that jobs run
 //!     gate                          locked by collection while it deletes
 //! ```
 
@@ -182,6 +184,24 @@ impl Layout {
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         self.version.join("pins")
+    }
+
+    /// The folder of orders to a cluster.
+    #[must_use]
+    pub fn jobs(&self) -> PathBuf {
+        self.version.join("jobs")
+    }
+
+    /// The folder of the order of a key.
+    #[must_use]
+    pub fn job(&self, key: &Digest) -> PathBuf {
+        self.jobs().join(key.to_string())
+    }
+
+    /// The folder of copies of macula.
+    #[must_use]
+    pub fn binaries(&self) -> PathBuf {
+        self.version.join("bin")
     }
 
     /// The lock file that collection holds while it deletes.

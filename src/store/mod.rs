@@ -14,6 +14,7 @@ pub mod layout;
 pub mod lease;
 pub mod manifest;
 pub mod objects;
+pub mod order;
 mod presence;
 mod quarantine;
 pub mod remote;
@@ -37,6 +38,7 @@ pub use layout::Layout;
 pub use lease::{GcLock, Lease, Leases, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, Location, ObjectWriter, Objects, PartialRead};
+pub use order::{AttemptOutcome, JobAttempt, Order};
 pub use remote::{RemoteHit, Remotes};
 pub use runs::{ComputedItems, ReusedItems, RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
 pub use source_cache::{Asked, Fingerprint, SourceSnapshot};
@@ -185,6 +187,16 @@ impl Store {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
         })
+    }
+
+    /// Whether there is a record of a key, for any target. What it names may be missing.
+    #[must_use]
+    pub fn is_recorded(&self, key: &Digest) -> bool {
+        let folder = self.layout.actions(key);
+        disk::revalidate_dirs(&[&self.layout.all_actions(), &folder]);
+        let prefix = format!("{}.", &key.to_string()[2..]);
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name());
+        names.into_iter().any(|name| name.to_string_lossy().starts_with(&prefix))
     }
 
     /// Whether a running process computes a key.

@@ -5,6 +5,7 @@ mod before;
 mod paired;
 mod pool;
 mod replicates;
+mod slurm;
 mod sources;
 mod sweeps;
 mod weights;

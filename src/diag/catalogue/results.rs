@@ -21,6 +21,57 @@ pub(super) const PAGES: &[Page] = &[
         "A network has 2 GiB of tensors or more, which no ONNX file can hold.",
         "Export a smaller network, or `get` the weights as safetensors.",
     ),
+    // Jobs of a cluster.
+    found(
+        "no-slurm",
+        "Stages are to run as jobs of Slurm, but this machine does not have its programs (`sbatch`, `squeue`, `scancel`).",
+        "Run macula where you submit jobs, load the module of Slurm, or use `--executor local`.",
+    ),
+    found(
+        "job-refused",
+        "Slurm refused a job. The message is that of `sbatch`.",
+        "Correct `partition`, `account`, `options` or `resources` of `executor` in `project.kdl` (docs/slurm.md).",
+    ),
+    found(
+        "job-order",
+        "A job cannot compute its stage from the store: the order or one of the inputs is missing, or is for another version of macula.",
+        "Run the pipeline again: what is missing is computed again.",
+    ),
+    found(
+        "job-failed",
+        "A job ended without a result and without saying why. The message has the end of its log.",
+        "Read the log. If the cause was temporary, run the same command again.",
+    ),
+    found(
+        "job-cancelled",
+        "A job was cancelled, by `scancel` or by an administrator.",
+        "Run the same command again: it submits the stage again, which resumes from its checkpoint.",
+    ),
+    found(
+        "job-memory",
+        "A job used more memory than it had asked for, again after macula had raised its request.",
+        "Ask for more: `resources STAGE memory=\"32GiB\"` in `executor` of `project.kdl`.",
+    ),
+    found(
+        "job-time",
+        "A job reached its time limit without any progress that the next one could continue from, again after macula had raised the limit.",
+        "Ask for more: `resources STAGE time=\"24h\"` in `executor` of `project.kdl`.",
+    ),
+    found(
+        "job-lost",
+        "The jobs of a stage ended without a result several times: their nodes failed, or other jobs took their place.",
+        "Run the same command again; use another partition if it happens often.",
+    ),
+    found(
+        "job-again",
+        "A job ended without a result, and its stage was submitted again. It resumes from its checkpoint, and finished items are kept.",
+        "Nothing needs to be done.",
+    ),
+    found(
+        "queue-away",
+        "The queue does not answer. Jobs that were submitted continue.",
+        "Nothing needs to be done: macula asks again. After Ctrl-C, the same command continues with the same jobs.",
+    ),
     // Predictions and heat maps.
     found(
         "other-scale",

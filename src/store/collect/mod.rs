@@ -15,7 +15,7 @@ use roots::Roots;
 
 use super::inventory::{Inventory, files};
 use super::verify::Maker;
-use super::{Claim, GcLock, Leases, Store, StoreError, Use, claim, items, verify};
+use super::{Claim, GcLock, Leases, Order, Store, StoreError, Use, claim, items, verify};
 use crate::base::{Digest, disk};
 
 /// What to keep. The default deletes only what no result refers to.
@@ -135,6 +135,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         let gone: Vec<Digest> = gone.into_iter().map(|(digest, ..)| digest).collect();
         sweep(store, &inventory, &gc_lock, &paths, &gone)?;
         store.runs.sweep();
+        Order::sweep(store.layout(), now);
         roots.old_runs.iter().for_each(|id| store.runs.remove(id));
         for key in &checkpoints {
             // A process that starts on the key right now waits, or keeps them.
@@ -161,6 +162,7 @@ fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BT
         going.iter().map(|one| (one.record.key, one.record.target.as_str())).collect();
     let goes = |record: &super::Record| going.contains(&(record.key, record.target.as_str()));
     let mut keep: BTreeSet<Digest> = roots.objects.clone();
+    keep.extend(inventory.ordered());
     let mut of_results = BTreeSet::new();
     for record in inventory.whole() {
         let named: Vec<Digest> = inventory.outputs(record).into_iter().map(|entry| entry.digest).collect();

@@ -66,6 +66,7 @@ impl Roots {
 
     pub(super) fn of(store: &Store, inventory: &Inventory, gc_lock: &GcLock, policy: Policy, now: u64) -> Self {
         let mut roots = Self::of_leases(&gc_lock.leases);
+        roots.items.extend(inventory.orders.iter().filter_map(|order| order.items));
         roots.items_since = policy.younger_than.map_or(0, |age| now.saturating_sub(age));
         // Include what other machines wrote a moment ago.
         disk::revalidate_dirs(&[&store.layout().runs(), &store.layout().pins()]);
