@@ -84,10 +84,10 @@ pub enum Event {
         /// What happened to it.
         phase: JobPhase,
         /// Where it runs.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         node: String,
         /// Why it waits.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// A stage's result is fetched from a remote.
@@ -234,7 +234,7 @@ pub enum FailureFault {
 }
 
 /// What happened to a job of the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobPhase {
     /// It was submitted.
