@@ -23,6 +23,12 @@ trap '[ -z "$driver" ] || kill -9 "$driver" 2> /dev/null; scancel --me 2> /dev/n
 now() { date +%s.%N; }
 since() { awk "BEGIN { printf \"%.1f\", $(now) - $1 }"; }
 
+# A digest of the files of the patches.
+digest() {
+  "$macula" get pipeline.kdl patches "$folder/$1" > /dev/null 2>&1
+  (cd "$folder/$1" && find . -type f | sort | xargs sha256sum | sha256sum)
+}
+
 # A project with a partition; its store is empty.
 project() {
   mkdir -p "$folder/$1"
@@ -64,7 +70,7 @@ start=$(now)
 finish --sweep twelve
 took=$(since "$start")
 table "300 items, 12 training runs" "$took"
-sha=$("$macula" get pipeline.kdl patches "$folder/plain-patches" > /dev/null && cat "$folder"/plain-patches/* | sha256sum)
+sha=$(digest plain-patches)
 
 # The same jobs by hand: the records are removed, and each script is submitted again.
 start=$(now)
@@ -86,18 +92,19 @@ echo "plain sbatch of the same jobs: $plain s; macula took $(awk "BEGIN { printf
 
 # The driver is killed at random times.
 project killed debug
+hit=0
 start=$(now)
 for _ in $(seq 1 "$count"); do
   "$macula" run pipeline.kdl --sweep twelve > /dev/null 2>&1 &
   driver=$!
   sleep "$(awk -v seed="$RANDOM" 'BEGIN { srand(seed); printf "%.2f", 0.3 + 3 * rand() }')"
-  kill -9 "$driver" 2> /dev/null || true
+  if kill -9 "$driver" 2> /dev/null; then hit=$((hit + 1)); fi
   wait "$driver" 2> /dev/null || true
 done
 driver=
 finish --sweep twelve
-table "driver killed $count times" "$(since "$start")"
-[ "$sha" = "$("$macula" get pipeline.kdl patches "$folder/killed-patches" > /dev/null && cat "$folder"/killed-patches/* | sha256sum)" ]
+table "driver killed $hit times" "$(since "$start")"
+[ "$sha" = "$(digest killed-patches)" ]
 
 # A node is lost with everything on it, in the middle of the training runs.
 project lost debug
@@ -110,7 +117,8 @@ victims=$(pgrep -f "slurmstepd: .*" || true)
 kill -9 "$(cat "$cluster/run/slurmd-$node.pid")"
 for job in $(squeue -h --me -t RUNNING -w "$node" -o %A); do
   for pid in $victims; do
-    if grep -qa "\[$job" "/proc/$pid/cmdline" 2> /dev/null; then
+    # Only this cluster's.
+    if grep -qa "\[$job" "/proc/$pid/cmdline" 2> /dev/null && grep -qaF "$cluster" "/proc/$pid/environ" 2> /dev/null; then
       for child in $(pgrep -P "$pid" || true); do kill -9 "$child" 2> /dev/null || true; done
       kill -9 "$pid" 2> /dev/null || true
     fi

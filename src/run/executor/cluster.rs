@@ -100,7 +100,7 @@ impl<'a> Executor<'a> {
     /// Hands a stage over.
     fn submit(&mut self, id: StageId) {
         let Some(Job::Compute(task)) = self.tasks.remove(&id) else { return };
-        let (order, digest) = match slurm::order(self.shared, id, &task) {
+        let order = match slurm::order(self.shared, id, &task) {
             Ok(order) => order,
             Err(error) => return self.take_failure(id, error),
         };
@@ -115,7 +115,7 @@ impl<'a> Executor<'a> {
             items: task.items,
         });
         self.states.set(id, State::Submitted);
-        let request = ClusterCommand::Submit(Box::new(JobRequest { id, order, digest, resources }));
+        let request = ClusterCommand::Submit(Box::new(JobRequest { id, order, resources }));
         if link.commands.as_ref().is_none_or(|commands| commands.send(request).is_err()) {
             self.states.set(id, State::Waiting);
             let error = StageError::input("no-thread", "cannot start a thread that submits jobs");

@@ -52,10 +52,8 @@ pub(super) enum ClusterCommand {
 pub(super) struct JobRequest {
     /// The stage.
     pub(super) id: StageId,
-    /// Its order, which is in the store.
+    /// Its order.
     pub(super) order: Order,
-    /// Digest of the order's file.
-    pub(super) digest: Digest,
     /// What its job asks for.
     pub(super) resources: JobResources,
 }
@@ -74,7 +72,6 @@ pub(super) enum ClusterNews {
 struct Ticket {
     id: StageId,
     order: Order,
-    digest: Digest,
     resources: JobResources,
     /// The job, once there is one.
     job: Option<String>,
@@ -166,12 +163,11 @@ impl<'a> Cluster<'a> {
     fn take(&mut self, command: ClusterCommand) {
         match command {
             ClusterCommand::Submit(request) => {
-                let JobRequest { id, order, digest, resources } = *request;
+                let JobRequest { id, order, resources } = *request;
                 let follower = Follower::new(&self.shared.engine.store.layout().job(&order.key));
                 self.tickets.push(Ticket {
                     id,
                     order,
-                    digest,
                     resources,
                     job: None,
                     state: None,
@@ -327,7 +323,7 @@ impl<'a> Cluster<'a> {
 
     fn submit_one(&self, at: usize, lock: File) -> Result<String, SubmitError> {
         let (store, ticket) = (self.shared.engine.store, &self.tickets[at]);
-        let script = submission::script(store, &ticket.order, &ticket.digest, "");
+        let script = submission::script(store, &ticket.order);
         let script = script.map_err(|error| SubmitError::Store(error.into()))?;
         let options = submission::options(store, &self.spec, &ticket.order, ticket.resources, &script);
         self.client.submit(&options, Some(lock)).map_err(SubmitError::Client)

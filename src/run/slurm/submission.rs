@@ -28,11 +28,11 @@ const BASE_MEMORY: u64 = 512 << 20;
 /// Seconds before the time limit at which a job is asked to stop.
 const WARNING: u64 = 120;
 
-/// The order of a stage, written into the store with everything that it names.
+/// The order of a stage; everything that it names is in the store.
 ///
 /// # Errors
 /// Those of the store; an untrusted command.
-pub(in crate::run) fn order(shared: &RunContext, id: StageId, task: &Task) -> Result<(Order, Digest), StageError> {
+pub(in crate::run) fn order(shared: &RunContext, id: StageId, task: &Task) -> Result<Order, StageError> {
     let (engine, stage) = (shared.engine, shared.engine.stage(id));
     let work = engine.implementation(id).work;
     if let Work::Command { code, .. } = work {
@@ -57,8 +57,7 @@ pub(in crate::run) fn order(shared: &RunContext, id: StageId, task: &Task) -> Re
     // The job reads the trees of its inputs, and where the photographs are.
     engine.store.objects.publish()?;
     engine.store.files.save();
-    let digest = order.write(engine.store.layout())?;
-    Ok((order, digest))
+    Ok(order)
 }
 
 /// Copies macula's binary into the store, unless it is there.
@@ -87,15 +86,17 @@ fn program(store: &Store, digest: &Digest) -> PathBuf {
     store.layout().binaries().join(digest.to_string()).join("macula")
 }
 
-/// Writes the script of an order.
+/// Writes an order and its script. Only while no job of the key waits or runs: it would not find the order that it was
+/// submitted for.
 ///
 /// # Errors
 /// Those of the disk.
-pub(super) fn script(store: &Store, order: &Order, digest: &Digest, more: &str) -> Result<PathBuf, StoreError> {
+pub(super) fn script(store: &Store, order: &Order) -> Result<PathBuf, StoreError> {
+    let digest = order.write(store.layout())?;
     let root = absolute(store.layout().root());
     let program = absolute(&program(store, &order.binary));
     let text = format!(
-        "#!/bin/sh\nexec {} job {} {} {digest}{more}\n",
+        "#!/bin/sh\nexec {} job {} {} {digest}\n",
         quoted(&program.to_string_lossy()),
         quoted(&root.to_string_lossy()),
         order.key
@@ -169,7 +170,9 @@ pub(in crate::run) fn last_seconds(shared: &RunContext, id: StageId) -> Option<f
 
 /// The right to submit jobs for a key, which one driver has at a time; [`None`] if another one has it.
 pub(super) fn lock(store: &Store, key: &Digest) -> Result<Option<File>, StoreError> {
-    let path = store.layout().job(key).join("submit");
+    let folder = store.layout().job(key);
+    disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
+    let path = folder.join("submit");
     let file = flock::open(&path).map_err(StoreError::disk("write", &path))?;
     disk::share(&file, &path);
     for _ in 0..3 {
