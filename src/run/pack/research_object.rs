@@ -120,7 +120,6 @@ pub(super) fn text(summary: &PackSummary, files: &BTreeMap<String, Entry>, utc: 
     }));
     graph.push(json!({
         "@id": ENGINE, "@type": "SoftwareApplication", "name": "macula", "softwareVersion": contents.macula,
-        "url": reference("https://kdl.dev"),
         "description": "Experiments on medical photographs as pipelines",
     }));
     graph.extend(sources.iter().map(|stage| parameter("input", stage)));
