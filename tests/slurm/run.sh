@@ -132,14 +132,16 @@ until [ "$(sinfo -h -N -n "$node" -p debug -o %T)" = idle ]; do sleep 0.2; done
 
 # Jobs of another partition take the place of the training runs.
 project preempted preemptible
+sed -i 's/epochs 2/epochs 40/' pipeline.kdl
 start=$(now)
 "$macula" run pipeline.kdl --sweep twelve > run.log 2>&1 &
 driver=$!
 until squeue -h --me -t RUNNING -o '%k' | grep -q classifier; do sleep 0.2; done
-for _ in 1 2 3; do sbatch --parsable --job-name=urgent --partition=debug --cpus-per-task=4 --output=/dev/null --wrap "sleep 3" > /dev/null; done
+for _ in 1 2 3; do sbatch --parsable --job-name=urgent --partition=debug --exclusive --output=/dev/null --wrap "sleep 3" > /dev/null; done
 wait "$driver" || { tail -n 20 run.log; exit 1; }
 driver=
 table "jobs preempted" "$(since "$start")"
+grep -c "preempted JobId" "$cluster/log/slurmctld.log" | sed 's/$/ jobs were preempted/'
 
 # The controller dies and comes back.
 project controller debug

@@ -199,6 +199,6 @@ mod tests {
 
     #[test]
     fn a_word_for_the_shell_keeps_its_quotes() {
-        assert_eq!(quoted("/home/o'brien/a b"), "'/home/o'\\''brien/a b'");
+        assert_eq!(quoted("/data/o'brien/a b"), "'/data/o'\\''brien/a b'");
     }
 }
