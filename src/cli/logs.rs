@@ -40,7 +40,7 @@ pub fn logs(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let bytes = std::fs::read(&path)
             .map_err(|error| Failure::user(format!("cannot read `{}`: {error}", path.display())))?;
         if own.len() > 1 {
-            text.push_str(&format!("{}:\n", stage.order.stage));
+            text.extend([stage.order.stage.as_str(), ":\n"]);
         }
         text.push_str(&String::from_utf8_lossy(&bytes));
     }

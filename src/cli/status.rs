@@ -53,7 +53,7 @@ pub fn status(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut stages = ordered(&store, name.as_deref(), &queue);
     stages.retain(|stage| stage.queued.is_some() || !stage.is_recorded && stage.attempt.is_some());
     let text = if arguments.json {
-        stages.iter().map(|stage| format!("{}\n", as_json(stage))).collect()
+        stages.iter().map(|stage| as_json(stage).to_string() + "\n").collect()
     } else if stages.is_empty() {
         "no jobs\n".to_owned()
     } else {

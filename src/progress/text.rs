@@ -325,8 +325,8 @@ impl EventText {
             }
             (Detail::Brief, Event::StageEnded { became, .. }) => !became.is_computed(),
             (Detail::Full | Detail::Brief, Event::Job { phase: JobPhase::Queued | JobPhase::Running, .. })
-            | (Detail::Brief, Event::Job { phase: JobPhase::Submitted, .. }) => true,
-            (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. })
+            | (Detail::Brief, Event::Job { phase: JobPhase::Submitted, .. })
+            | (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. })
             | (
                 Detail::Brief,
                 Event::Line { .. } | Event::Metrics { .. } | Event::Warned { .. } | Event::StageLeft { .. },

@@ -47,7 +47,9 @@ impl Follower {
                     .map(|warning| Event::Warned { stage: stage.to_owned(), warning }),
                 _ => None,
             };
-            passed.iter().for_each(|event| watch.event(event));
+            if let Some(event) = passed {
+                watch.event(&event);
+            }
         }
         if let Some(steps) = steps_in(&self.folder).remove(stage) {
             let (stage, done, total) = (stage.to_owned(), steps.done, steps.total);

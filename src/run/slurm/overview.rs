@@ -56,7 +56,7 @@ impl OrderedStage {
     /// The log of its last job, if there is one.
     #[must_use]
     pub fn log(&self, store: &Store) -> Option<PathBuf> {
-        newest(store.layout().job(&self.order.key), |name| name.ends_with(".log"))
+        newest(store.layout().job(&self.order.key), |name| name.rsplit_once('.').is_some_and(|(_, kind)| kind == "log"))
     }
 }
 
