@@ -324,12 +324,19 @@ impl EventText {
                 !matches!(event, Event::StageFailed { stopped: false, .. } | Event::Remote { .. })
             }
             (Detail::Brief, Event::StageEnded { became, .. }) => !became.is_computed(),
-            (Detail::Full | Detail::Brief, Event::Job { phase: JobPhase::Queued | JobPhase::Running, .. })
-            | (Detail::Brief, Event::Job { phase: JobPhase::Submitted, .. })
-            | (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. })
+            (
+                Detail::Full | Detail::Brief,
+                Event::Job { phase: JobPhase::Queued | JobPhase::Running, .. }
+                | Event::StageBegan { .. }
+                | Event::StageFetched { .. },
+            )
             | (
                 Detail::Brief,
-                Event::Line { .. } | Event::Metrics { .. } | Event::Warned { .. } | Event::StageLeft { .. },
+                Event::Job { phase: JobPhase::Submitted, .. }
+                | Event::Line { .. }
+                | Event::Metrics { .. }
+                | Event::Warned { .. }
+                | Event::StageLeft { .. },
             ) => true,
             (Detail::Verbose | Detail::Full | Detail::Brief, _) => false,
         }
