@@ -55,7 +55,7 @@ pub fn status(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = if arguments.json {
         stages.iter().map(|stage| as_json(stage).to_string() + "\n").collect()
     } else if stages.is_empty() {
-        "no jobs\n".to_owned()
+        "no jobs; `macula plan FILE` shows what would run\n".to_owned()
     } else {
         table(&stages)
     };
@@ -67,7 +67,7 @@ pub fn status(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 pub(super) fn client(host: &Host) -> Result<SlurmClient, Failure> {
     SlurmClient::new(host).map_err(|error| Failure {
         code: Some("no-slurm"),
-        ..Failure::user(format!("cannot ask the queue: {error}")).hint("run it where you submit jobs")
+        ..Failure::user(format!("cannot ask the queue: {error}")).hint("run it where you submit jobs; `macula plan FILE` shows what would run here")
     })
 }
 

@@ -46,7 +46,6 @@ fn flags_and_commands_of_other_tools_are_answered() {
         ("store clear", "use `macula store gc`"),
         ("gc", "use `macula store gc`"),
         ("repro base.kdl", "use `macula run`"),
-        ("status", "use `macula plan`"),
         ("base.kdl", "use `macula run base.kdl`"),
         ("base", "use `macula run base.kdl`"),
         ("split", "`macula doc split` describes it"),
