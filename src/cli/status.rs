@@ -67,7 +67,8 @@ pub fn status(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 pub(super) fn client(host: &Host) -> Result<SlurmClient, Failure> {
     SlurmClient::new(host).map_err(|error| Failure {
         code: Some("no-slurm"),
-        ..Failure::user(format!("cannot ask the queue: {error}")).hint("run it where you submit jobs; `macula plan FILE` shows what would run here")
+        ..Failure::user(format!("cannot ask the queue: {error}"))
+            .hint("run it where you submit jobs; `macula plan FILE` shows what would run here")
     })
 }
 

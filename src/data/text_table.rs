@@ -63,6 +63,7 @@ pub fn decoded(bytes: &[u8]) -> Result<&str, String> {
 }
 
 /// What a file is by its first bytes, and what to do; [`None`] if it may be text.
+#[must_use]
 pub fn binary(bytes: &[u8]) -> Option<&'static str> {
     let kinds: [(&[u8], &str); 7] = [
         (b"\x1f\x8b", "compressed by gzip: unpack it with `gunzip`"),

@@ -97,7 +97,7 @@ mod tests {
             let (target, shift) = (u128::from(prime) << (32 * power), 1u128 << 36);
             let (mut low, mut high) = (0u128, shift);
             while high - low > 1 {
-                let middle = (low + high) / 2;
+                let middle = u128::midpoint(low, high);
                 let value = if power == 2 { middle * middle } else { middle * middle * middle };
                 if value <= target { low = middle } else { high = middle }
             }

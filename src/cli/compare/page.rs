@@ -19,19 +19,18 @@ pub(super) fn of_rows(
     repeats: Repeats,
 ) -> Result<String, Failure> {
     let swept = all.swept.take();
-    let SweptComparison { comparison, title, names, paired, unpaired } = match &swept {
-        Some(loaded) => of_points(host, loaded, all, by, repeats)?,
-        None => {
-            let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
-            let several = comparison.rows.len() > 1 && arguments.what.len() > 1;
-            let found = several.then(|| paired::of_runs(host, arguments));
-            let (paired, unpaired) = match found {
-                Some(Ok(found)) => (Some(found), None),
-                Some(Err(failure)) => (None, Some(failure.text)),
-                None => (None, None),
-            };
-            SweptComparison { comparison, title: all.title, names: all.names, paired, unpaired }
-        }
+    let SweptComparison { comparison, title, names, paired, unpaired } = if let Some(loaded) = &swept {
+        of_points(host, loaded, all, by, repeats)?
+    } else {
+        let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
+        let several = comparison.rows.len() > 1 && arguments.what.len() > 1;
+        let found = several.then(|| paired::of_runs(host, arguments));
+        let (paired, unpaired) = match found {
+            Some(Ok(found)) => (Some(found), None),
+            Some(Err(failure)) => (None, Some(failure.text)),
+            None => (None, None),
+        };
+        SweptComparison { comparison, title: all.title, names: all.names, paired, unpaired }
     };
     let named = arguments.what.join(", ");
     let page = ComparisonPage {

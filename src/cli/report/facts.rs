@@ -54,7 +54,7 @@ pub(super) fn of_stage(stage: &ReportedStage) -> StageFacts {
 /// Commands that repeat what is on the page.
 pub(super) fn commands(file: &str, arguments: &Arguments) -> Vec<String> {
     let mut options = String::new();
-    let mut option = |name: &str, value: &str| options.push_str(&format!(" --{name} {}", quoted(value)));
+    let mut option = |name: &str, value: &str| options.extend([" --", name, " ", &quoted(value)]);
     if let Some(name) = &arguments.pipeline {
         option("pipeline", name);
     }

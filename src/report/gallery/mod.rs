@@ -102,9 +102,10 @@ pub(super) fn gallery(
     // Hits have room first: they are few.
     let hits = choice::without(&hits, &shown);
     let order: Vec<usize> = hits.iter().chain(&shown).copied().collect();
-    let picture = |row: usize| match source {
-        Some(source) => source.picture(row),
-        None => {
+    let picture = |row: usize| {
+        if let Some(source) = source {
+            source.picture(row)
+        } else {
             let pixels = RgbPixels::of_png(of_examples[&row]).map_err(StageError::Bug)?;
             Ok(FullPicture { pixels, outlines: Vec::new() })
         }

@@ -128,7 +128,7 @@ pub(super) fn lost(times: usize) -> StageError {
 mod tests {
     use super::*;
 
-    const WAIT: Duration = Duration::from_secs(60);
+    const WAIT: Duration = Duration::from_mins(1);
 
     fn attempt(outcome: AttemptOutcome) -> JobAttempt {
         JobAttempt { job: "7".to_owned(), node: "n1".to_owned(), outcome, seconds: 1.0, peak_bytes: None, items: None }
