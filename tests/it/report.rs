@@ -70,8 +70,9 @@ fn a_page_of_a_pipeline_without_a_report_has_its_results_and_its_facts() {
     assert!(!page.contains(&space.path("").display().to_string()), "a folder of this machine is on the page");
     let lock = space.macula("lock pipeline.kdl --pipeline small").code(0);
     assert!(lock.stdout.starts_with("wrote "), "{}", lock.stdout);
-    space.macula("report pipeline.kdl --pipeline small").code(0);
+    space.macula(&format!("report {} --pipeline small", space.path("pipeline.kdl").display())).code(0);
     let page = text(&space, "results/small/report.html");
+    assert!(!page.contains(&space.path("").display().to_string()), "a folder of this machine is on the page");
     assert!(page.contains("small.lock.kdl</code> has these results; digest <code>"), "the lock file is compared");
 }
 

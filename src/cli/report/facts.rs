@@ -62,9 +62,11 @@ pub(super) fn commands(file: &str, arguments: &Arguments) -> Vec<String> {
         option("sweep", name);
     }
     for set in &arguments.set {
-        option("set", set);
+        let set =
+            set.split_once('=').map_or_else(|| set.clone(), |(path, value)| format!("{path}={}", private_path(value)));
+        option("set", &set);
     }
-    let file = quoted(file);
+    let file = quoted(&private_file(file));
     let mut commands = vec![format!("macula run {file}{options}")];
     if arguments.sweep.is_none() {
         commands.push(format!("macula lock {file}{options}            # record the results"));
@@ -82,6 +84,14 @@ fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
     }
+}
+
+/// A pipeline's file without the folders of somebody's machine: of an absolute path, the last name, which its folder understands.
+pub(super) fn private_file(file: &str) -> String {
+    let path = Path::new(file);
+    path.file_name()
+        .filter(|_| path.is_absolute())
+        .map_or_else(|| file.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A value without the folders of somebody's machine: of an absolute path, the last name.

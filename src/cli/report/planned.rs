@@ -39,7 +39,8 @@ pub(super) fn read(
     let PlannedStages { stages, data, lock } = planned(host, loaded)?;
     let record = loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).find(|run| !run.stages.is_empty());
     let ids = RunIds::of(&loaded.store);
-    let mut rows = vec![("pipeline".to_owned(), format!("`{}` of `{}`", loaded.pipeline.name, loaded.file))];
+    let mut rows =
+        vec![("pipeline".to_owned(), format!("`{}` of `{}`", loaded.pipeline.name, facts::private_file(&loaded.file)))];
     match &record {
         Some(record) => rows.extend(facts::of_record(record, ids.short(&record.id))),
         None => rows.push(("last run".to_owned(), "not recorded in this store".to_owned())),

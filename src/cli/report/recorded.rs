@@ -25,14 +25,15 @@ pub(super) fn read(store: &Store, record: &RunRecord) -> Result<(Vec<ReportedSta
         stages.push(stage(store, record, &ids, (name, run))?);
     }
     let stages = needs_first(stages);
-    let mut rows = vec![("pipeline".to_owned(), format!("`{}` of `{}`", record.pipeline, record.file))];
+    let mut rows =
+        vec![("pipeline".to_owned(), format!("`{}` of `{}`", record.pipeline, facts::private_file(&record.file)))];
     rows.extend(facts::of_record(record, &id));
     let mut notes: Vec<String> = missing(&stages).into_iter().collect();
     notes.push(
         "The page is about this run. If the file has changed since, the commands below repeat what it says now"
             .to_owned(),
     );
-    let file = &record.file;
+    let file = facts::private_file(&record.file);
     let facts = RunFacts {
         pipeline: record.pipeline.clone(),
         rows,

@@ -29,7 +29,10 @@ pub(super) fn html(host: &Host, loaded: &Loaded, arguments: &Arguments) -> Resul
     let axes: Vec<String> =
         sweep.axes.iter().map(|axis| format!("`{}` {}", axis.path, axis.values.join(", "))).collect();
     let mut rows = vec![
-        ("sweep".to_owned(), format!("`{}` of `{}` (`{}`)", sweep.name, sweep.base.name, loaded.file)),
+        (
+            "sweep".to_owned(),
+            format!("`{}` of `{}` (`{}`)", sweep.name, sweep.base.name, facts::private_file(&loaded.file)),
+        ),
         ("varied".to_owned(), axes.join("; ")),
     ];
     match &record {
