@@ -1,7 +1,7 @@
 //! Packs: a pipeline with all that it uses, its results, and if asked for its data, as one file for a colleague.
 //!
 //! A pack is a zip archive and at the same time a Workflow Run RO-Crate. It holds no names of photographs, patients, users or
-//! machines, and no photographs or pieces of them, unless that is asked for. [`write`] makes one, [`read`] unpacks one that
+//! machines, and no photographs or pieces of them, unless that is asked for. [`write`] makes one, `read` unpacks one that
 //! nobody vouches for: nothing in it is believed without its digest, and nothing in it is run.
 
 mod archive;
