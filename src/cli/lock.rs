@@ -80,7 +80,7 @@ pub(super) fn described(host: &Host, loaded: &Loaded, known: &StageResults) -> S
     let complete = known.len() == loaded.pipeline.stages.len();
     let now = || lockfile::write(&Lockfile::of(&loaded.project(), known)).ok();
     let now = if complete { now() } else { None };
-    let (path, shown) = place(host, loaded);
+    let path = place(host, loaded).0;
     let Ok(text) = regular::read_to_string(&path) else {
         return now.map_or_else(String::new, |now| {
             format!("No lock file yet; that of these results has the digest `{}`.", Digest::of(now.as_bytes()))
@@ -91,7 +91,9 @@ pub(super) fn described(host: &Host, loaded: &Loaded, known: &StageResults) -> S
         Some(_) => "has other results than this page",
         None => "cannot be compared, since not all stages have a result",
     };
-    format!("Lock file `{shown}` {state}; digest `{}`.", Digest::of(text.as_bytes()))
+    // Without the folders of somebody's machine.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("Lock file `{name}` {state}; digest `{}`.", Digest::of(text.as_bytes()))
 }
 
 /// The lock file of a pipeline.
