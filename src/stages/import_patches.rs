@@ -243,7 +243,7 @@ fn read_row(
     let path = text(columns.path, "path")?.replace('\\', "/");
     let path = path.trim_start_matches("./");
     let picture = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
-    let entry = *tree.get(&picture).ok_or_else(|| format!("there is no picture `{picture}` at `from`"))?;
+    let entry = *tree.get(&picture).ok_or_else(|| format!("`from` has no picture `{picture}`"))?;
     let number = |column: usize, name: &str| {
         let cell = text(column, name)?;
         let number = cell.parse::<u32>().ok().filter(|number| i32::try_from(*number).is_ok());

@@ -78,9 +78,9 @@ fn tables_that_are_wrong_are_refused() {
     let cases = [
         (
             "a.png,one,0,0,p,1,0\n../secret.png,one,32,0,p,0,0\n",
-            "line 3: there is no picture `../secret.png` at `from`",
+            "line 3: `from` has no picture `../secret.png`",
         ),
-        ("/etc/hostname,one,0,0,p,1,0\n", "there is no picture `/etc/hostname` at `from`"),
+        ("/etc/hostname,one,0,0,p,1,0\n", "`from` has no picture `/etc/hostname`"),
         ("a.png,../one,0,0,p,1,0\n", "photograph `../one`: names have no `/`"),
         ("a.png,one,0,0,p,yes,0\n", "class `MA` is `yes`, not 1, 0 or nothing"),
         ("a.png,one,-3,0,p,1,0\n", "`x` is `-3`, not a whole number of pixels"),
