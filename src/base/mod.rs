@@ -10,6 +10,7 @@ pub mod guard;
 pub mod random;
 pub mod regular;
 pub mod sample;
+pub mod shell;
 pub mod shown;
 pub mod signals;
 pub mod span;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::state::{CacheStates, StageCacheState, is_about};
 use crate::base::figure::counted;
+use crate::base::shell::quoted;
 
 /// Runs a pipeline, or one stage with everything it needs.
 pub(super) const RUN: &str = "macula.run";
@@ -90,15 +91,6 @@ fn written(command: &str, target: &CommandTarget) -> String {
     }
     words.extend(target.stage.as_deref().map(quoted));
     words.join(" ")
-}
-
-/// A word of a POSIX shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
