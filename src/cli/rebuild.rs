@@ -34,24 +34,30 @@ pub struct Arguments {
 /// The digests of a stage's outputs, by port.
 type OutputDigests = BTreeMap<String, Digest>;
 
+/// Options of a run whose results are only compared: one stage at a time, nothing of other targets, nothing linked.
+pub(super) fn again(host: &Host, threads: Option<NonZeroUsize>) -> Options {
+    let threads = threads.map_or(host.processors, NonZeroUsize::get);
+    Options {
+        jobs: 1,
+        failures: Failures::KeepGoing,
+        accept: Accept::OwnTarget,
+        links: Links::None,
+        kernels: Some(kernels::target()),
+        ..Options::usual(threads)
+    }
+}
+
 /// Runs stages again and compares.
 ///
 /// # Errors
 /// A [`Failure`] if nothing could be run; different outputs are an [`Exit`].
 pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
-    let threads = arguments.threads.map_or(host.processors, NonZeroUsize::get);
     let options = Options {
-        threads,
-        jobs: 1,
-        failures: Failures::KeepGoing,
-        accept: Accept::OwnTarget,
         targets: arguments.stages.clone(),
         sandbox: arguments.commands.sandbox(),
         trust: trust::of_run(host, &loaded, arguments.commands.trust)?,
-        links: Links::None,
-        kernels: Some(kernels::target()),
-        ..Options::usual(threads)
+        ..again(host, arguments.threads)
     };
     let stored = stored(host, &loaded, &options)?;
     let folder = tempfile::Builder::new().prefix("rebuild-").tempdir_in(loaded.store.layout().root());

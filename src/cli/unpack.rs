@@ -10,17 +10,17 @@ use serde_json::json;
 
 use super::pack::ENDING;
 use super::run::listen;
-use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, lock, trust};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, lock, rebuild, trust};
 use crate::base::regular;
-use crate::engine::kernels;
+use crate::base::shell::quoted;
 use crate::plan::Graph;
 use crate::progress::out;
 use crate::progress::table::{counted, paragraph};
 use crate::progress::{Colours, Detail, Plain, Transfers, Viewer};
 use crate::run::lockfile::{self, Judged, Lockfile, Verdict, Why};
 use crate::run::pack::{self, Unpacked};
-use crate::run::{self, Failures, Host, Links, Nobody, Options, Project, Report, Watch};
-use crate::store::{Accept, Store};
+use crate::run::{self, Host, Nobody, Options, Project, Report, Watch};
+use crate::store::Store;
 
 /// The arguments of `macula unpack`.
 #[derive(Clone, Debug, Args)]
@@ -107,7 +107,7 @@ fn said(host: &Host, folder: &Path, unpacked: &Unpacked) -> String {
         }
     }
     for set in &contents.pipeline.set {
-        let _ = write!(command, " --set '{set}'");
+        let _ = write!(command, " --set {}", quoted(set));
     }
     line(format!("see what is inside: {}; then: {command}", folder.join("README.md").display()));
     text
@@ -132,18 +132,9 @@ fn verify(host: &Host, arguments: &Arguments, folder: &Path, unpacked: &Unpacked
         regular::read_to_string(&lock).map_err(|error| Failure::user(format!("the pack's lock file: {error}")))?;
     let locked = lockfile::read(&text).map_err(|error| Failure::user(format!("the pack's lock file, {error}")))?;
     let loaded = load::load_alone(host, &pipeline)?;
-    let threads = arguments.threads.map_or(host.processors, NonZeroUsize::get);
-    let options = Options {
-        threads,
-        jobs: 1,
-        failures: Failures::KeepGoing,
-        accept: Accept::OwnTarget,
-        // Nothing is run that was not trusted before.
-        trust: trust::of_run(host, &loaded, false)?,
-        links: Links::None,
-        kernels: Some(kernels::target()),
-        ..Options::usual(threads)
-    };
+    // Nothing is run that was not trusted before.
+    let trust = trust::of_run(host, &loaded, false)?;
+    let options = Options { trust, ..rebuild::again(host, arguments.threads) };
     let scratch = tempfile::Builder::new().prefix("verify-").tempdir_in(loaded.store.layout().root());
     let scratch = scratch.map_err(|error| Failure::user(format!("cannot create a scratch store: {error}")))?;
     let store = Store::open(scratch.path())?;

@@ -30,14 +30,6 @@ pub struct Unpacked {
     pub folder: PathBuf,
 }
 
-impl Unpacked {
-    /// The pipeline's file.
-    #[must_use]
-    pub fn pipeline(&self) -> PathBuf {
-        self.folder.join(&self.contents.pipeline.file)
-    }
-}
-
 impl From<BadArchive> for PackError {
     fn from(error: BadArchive) -> Self {
         match error {
@@ -121,6 +113,10 @@ fn check(archive: &PackArchive, contents: &PackContents) -> Result<(), PackError
         .map(|entry| (entry.name.as_str(), entry.size))
         .filter(|(name, _)| *name != CONTENTS)
         .collect();
+    let is_of_store = |name: &&str| name.split('/').any(|part| part.eq_ignore_ascii_case(STORE));
+    if let Some(name) = entries.keys().find(|name| is_of_store(name)) {
+        return refused(format!("`{name}` would be part of a store"));
+    }
     let described: BTreeMap<&str, u64> =
         contents.files.iter().map(|(path, entry)| (path.as_str(), entry.size)).collect();
     if let Some((name, _)) = entries.iter().find(|(name, size)| described.get(*name) != Some(size)) {
@@ -194,9 +190,10 @@ impl Unpacking<'_> {
             let packages = settings.packages.iter().filter_map(|package| package.path.as_deref());
             let leads_out =
                 packages.into_iter().any(|path| Path::new(path).is_absolute() || unsafe_name(path).is_some());
-            if settings.store.is_some() || !settings.remotes.is_empty() || leads_out {
+            let acts = settings.executor.is_some() || !settings.tracking.is_empty();
+            if settings.store.is_some() || !settings.remotes.is_empty() || leads_out || acts {
                 return refused(format!(
-                    "its `{}` names a store, a remote or a package elsewhere, which a pack may not",
+                    "its `{}` names a store, a remote, an executor, a folder of dashboards or a package elsewhere, which a pack may not",
                     entry.name
                 ));
             }

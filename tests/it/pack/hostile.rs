@@ -73,6 +73,8 @@ fn hostile_packs_are_refused_as_a_whole() {
         ("README.md", "two files named"),
         ("README.md/evil", "a file and a folder"),
         ("evil", "not in its description"),
+        ("project/.macula/v1/actions/evil", "would be part of a store"),
+        ("project/exp/.MACULA/v1/evil", "would be part of a store"),
     ] {
         refused(&with(&good, new(name)), words);
     }
@@ -145,6 +147,8 @@ fn settings_that_lead_out_of_the_pack_are_refused() {
     for settings in [
         "store \"/tmp/elsewhere\"\n",
         "remote lab \"https://example.org\"\n",
+        "executor slurm { options \"--mail-user=x\" }\n",
+        "tensorboard \"/tmp/elsewhere\"\n",
         "package a { path \"/etc\" }\n",
         "package a { path \"../../x\" }\n",
     ] {
