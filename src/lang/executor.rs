@@ -212,7 +212,11 @@ impl ExecutorSpec {
                 continue;
             };
             let name = option.split(['=', ' ']).next().unwrap_or(option);
-            if OWN.contains(&name) {
+            // `sbatch` takes the beginning of a long option for the whole, and a value right after a short one.
+            let is_it = |own: &&str| {
+                if own.starts_with("--") { name.len() > 2 && own.starts_with(name) } else { option.starts_with(*own) }
+            };
+            if OWN.iter().any(is_it) {
                 let found = Diag::error("wrong-kind", entry.span, format!("macula sets `{name}` itself"));
                 diags.push(found.hint("remove it"));
             }

@@ -161,6 +161,12 @@ impl JobAttempt {
         disk::write_whole(&path, &sealed(self)).map_err(StoreError::disk("write", &path))
     }
 
+    /// Forgets the attempt of a job.
+    pub fn remove(layout: &Layout, key: &Digest, job: &str) {
+        // Without it, there is nothing to forget.
+        let _ = std::fs::remove_file(layout.job(key).join(ATTEMPTS).join(job));
+    }
+
     /// The last attempt of a job; [`None`] if it left no record.
     #[must_use]
     pub fn read(layout: &Layout, key: &Digest, job: &str) -> Option<Self> {

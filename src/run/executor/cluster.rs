@@ -10,7 +10,7 @@ use super::super::slurm::client::SlurmClient;
 use super::super::slurm::{self, Cluster, ClusterCommand, ClusterNews, JobRequest};
 use super::super::state::State;
 use super::{Executor, Failures};
-use crate::base::threads;
+use crate::base::{Digest, threads};
 use crate::lang::executor::ExecutorSpec;
 use crate::plan::{Decision, StageId};
 use crate::stage::{StageError, Work};
@@ -26,13 +26,15 @@ pub struct ClusterLink {
     commands: Option<Sender<ClusterCommand>>,
     news: Option<Receiver<ClusterNews>>,
     drained: bool,
+    /// macula in the store, once it was copied there.
+    binary: Option<Digest>,
 }
 
 impl ClusterLink {
     /// A connection that is not open yet.
     #[must_use]
     pub fn new((spec, client): (ExecutorSpec, SlurmClient)) -> Self {
-        Self { spec, client, commands: None, news: None, drained: false }
+        Self { spec, client, commands: None, news: None, drained: false, binary: None }
     }
 }
 
@@ -100,11 +102,12 @@ impl<'a> Executor<'a> {
     /// Hands a stage over.
     fn submit(&mut self, id: StageId) {
         let Some(Job::Compute(task)) = self.tasks.remove(&id) else { return };
-        let order = match slurm::order(self.shared, id, &task) {
+        let Some(link) = &mut self.cluster else { return };
+        let order = match slurm::order(self.shared, id, &task, link.binary) {
             Ok(order) => order,
             Err(error) => return self.take_failure(id, error),
         };
-        let Some(link) = &self.cluster else { return };
+        link.binary = Some(order.binary);
         let resources = slurm::resources(self.shared, &link.spec, id);
         let stage = self.shared.engine.stage(id);
         self.shared.watch.event(&Event::StageBegan {

@@ -180,16 +180,6 @@ impl SlurmClient {
         let _ = self.call(&self.scontrol, &arguments, None);
     }
 
-    /// Largest number of elements of an array.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn largest_array(&self) -> Result<usize, ClientError> {
-        let said = self.call(&self.scontrol, &["show".to_owned(), "config".to_owned()], None)?;
-        let line = said.lines().find_map(|line| line.strip_prefix("MaxArraySize")?.trim().strip_prefix('='));
-        Ok(line.and_then(|number| number.trim().parse().ok()).unwrap_or(1001))
-    }
-
     fn call(&self, program: &PathBuf, arguments: &[String], held: Option<File>) -> Result<String, ClientError> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let _span = tracing::debug_span!(target: "macula::stage", "slurm", program = name).entered();

@@ -45,9 +45,11 @@ impl ClusterJob<'_> {
         let clock = Instant::now();
         let folder = self.store.layout().job(&self.key);
         let recorder = Recorder::new(&folder, self.host, &Nobody);
-        let (outcome, items) = self.outcome(&recorder);
         let variable = |name: &str| self.host.variable(name).map(str::to_owned);
         let job = variable("SLURM_JOB_ID").unwrap_or_else(|| format!("local-{}", std::process::id()));
+        // Slurm starts a job again under its id: what the first start said is no news of this one.
+        JobAttempt::remove(self.store.layout(), &self.key, &job);
+        let (outcome, items) = self.outcome(&recorder);
         let attempt = JobAttempt {
             job,
             node: variable("SLURMD_NODENAME").unwrap_or_default(),

@@ -21,9 +21,9 @@ use super::context::RunContext;
 use super::events::{Event, JobPhase};
 use crate::base::Digest;
 use crate::lang::executor::{ExecutorSpec, JobResources};
-use crate::plan::StageId;
+use crate::plan::{StageId, keys};
 use crate::stage::{StageError, Warning};
-use crate::store::{JobAttempt, Order};
+use crate::store::{AttemptOutcome, JobAttempt, Order};
 
 /// Shortest time between two looks at the store and at the progress of jobs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -184,12 +184,19 @@ impl<'a> Cluster<'a> {
         }
     }
 
+    /// Whether the store has a result that this run accepts. A damaged one, or one of another target, may be why the stage runs.
+    fn has_result(&self, ticket: &Ticket) -> bool {
+        let engine = self.shared.engine;
+        let key = &ticket.order.key;
+        let target = keys::target(engine.stage(ticket.id), engine.implementation(ticket.id));
+        engine.store.is_recorded(key) && matches!(engine.store.find(key, &target, engine.accept), Ok(Ok(_)))
+    }
+
     /// Looks for results in the store, and at the progress of jobs.
     fn look(&mut self) {
-        let store = self.shared.engine.store;
         let mut at = 0;
         while at < self.tickets.len() {
-            if store.is_recorded(&self.tickets[at].order.key) {
+            if self.has_result(&self.tickets[at]) {
                 self.done(at);
                 continue;
             }
@@ -301,7 +308,7 @@ impl<'a> Cluster<'a> {
             }
             let key = self.tickets[at].order.key;
             // Another process computes it without a job.
-            if store.is_claimed(&key) || store.is_recorded(&key) {
+            if store.is_claimed(&key) || self.has_result(&self.tickets[at]) {
                 continue;
             }
             match self.submit_one(at, lock) {
@@ -368,10 +375,14 @@ impl<'a> Cluster<'a> {
     /// Decides what follows from the end of a job without a result.
     fn ended(&mut self, at: usize, job: &str, state: Option<JobState>) {
         let store = self.shared.engine.store;
-        if store.is_recorded(&self.tickets[at].order.key) {
+        let attempt = self.attempt(&self.tickets[at].order.key, job);
+        // Also a result that this run does not accept: the node may have another target.
+        let says_so =
+            |attempt: &JobAttempt| matches!(attempt.outcome, AttemptOutcome::Computed | AttemptOutcome::Reused);
+        let is_recorded = store.is_recorded(&self.tickets[at].order.key);
+        if is_recorded && attempt.as_ref().is_some_and(says_so) || self.has_result(&self.tickets[at]) {
             return self.done(at);
         }
-        let attempt = self.attempt(&self.tickets[at].order.key, job);
         let since = *self.tickets[at].ended.get_or_insert_with(Instant::now);
         let log = follow::log_tail(store, &self.tickets[at].order.key, job);
         let ticket = &mut self.tickets[at];

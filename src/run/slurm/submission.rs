@@ -9,6 +9,7 @@ use super::super::context::RunContext;
 use super::super::trust;
 use super::client::job_name;
 use crate::base::flock::{self, LockMode};
+use crate::base::shell::quoted;
 use crate::base::{Digest, disk};
 use crate::lang::executor::{ExecutorSpec, JobResources};
 use crate::plan::{StageId, Task, recipe};
@@ -28,11 +29,16 @@ const BASE_MEMORY: u64 = 512 << 20;
 /// Seconds before the time limit at which a job is asked to stop.
 const WARNING: u64 = 120;
 
-/// The order of a stage; everything that it names is in the store.
+/// The order of a stage; everything that it names is in the store. `known` is the copy of macula there, if this run made one.
 ///
 /// # Errors
 /// Those of the store; an untrusted command.
-pub(in crate::run) fn order(shared: &RunContext, id: StageId, task: &Task) -> Result<Order, StageError> {
+pub(in crate::run) fn order(
+    shared: &RunContext,
+    id: StageId,
+    task: &Task,
+    known: Option<Digest>,
+) -> Result<Order, StageError> {
     let (engine, stage) = (shared.engine, shared.engine.stage(id));
     let work = engine.implementation(id).work;
     if let Work::Command { code, .. } = work {
@@ -51,7 +57,7 @@ pub(in crate::run) fn order(shared: &RunContext, id: StageId, task: &Task) -> Re
         exact: engine.accept == Accept::OwnTarget,
         sandboxed: shared.sandbox == SandboxMode::Enforced,
         trusted: matches!(work, Work::Command { .. }),
-        binary: binary(shared.host.executable.as_deref(), engine.store)?,
+        binary: known.map_or_else(|| binary(shared.host.executable.as_deref(), engine.store), Ok)?,
         items,
     };
     // The job reads the trees of its inputs, and where the photographs are.
@@ -148,14 +154,11 @@ pub(super) fn options(
 pub(in crate::run) fn resources(shared: &RunContext, spec: &ExecutorSpec, id: StageId) -> JobResources {
     let (engine, stage) = (shared.engine, shared.engine.stage(id));
     let runs = &engine.store.runs;
-    let last = runs.last_of(&engine.pipeline.name, &stage.name).map(|(_, run)| run.full_seconds.max(run.last_seconds));
     let memory = runs.memory_of(&engine.pipeline.name, &stage.name);
     let measured = JobResources {
         gpus: None,
         memory: memory.map(|bytes| bytes / 2 * 3 + BASE_MEMORY),
-        minutes: last
-            .filter(|seconds| *seconds > 0.0)
-            .map(|seconds| ((seconds * 3.0 / 60.0).ceil() as u64).max(LEAST_MINUTES)),
+        minutes: last_seconds(shared, id).map(|seconds| ((seconds * 3.0 / 60.0).ceil() as u64).max(LEAST_MINUTES)),
         threads: None,
     };
     spec.resources_of(&stage.base_name).or(measured)
@@ -186,19 +189,4 @@ pub(super) fn lock(store: &Store, key: &Digest) -> Result<Option<File>, StoreErr
 
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_for_the_shell_keeps_its_quotes() {
-        assert_eq!(quoted("/data/o'brien/a b"), "'/data/o'\\''brien/a b'");
-    }
 }

@@ -124,6 +124,21 @@ fn stages_run_as_jobs_and_give_the_same_results() {
 }
 
 #[test]
+fn a_record_whose_objects_are_lost_is_no_result_of_a_job() {
+    let cluster = FakeCluster::new(PIPELINE);
+    cluster.run(&["run", "pipeline.kdl"]).code(0);
+    for folder in std::fs::read_dir(cluster.space.path(".macula/v1/objects")).expect("objects").flatten() {
+        if folder.file_name().len() == 2 {
+            std::fs::remove_dir_all(folder.path()).expect("removed");
+        }
+    }
+    // Stages that are known to be quick would stay with the driver.
+    std::fs::remove_dir_all(cluster.space.path(".macula/v1/runs")).expect("removed");
+    cluster.run(&["run", "pipeline.kdl"]).code(0).says(&["submitted job 104"]);
+    assert_eq!(stages(&cluster.jobs()), ["eyes", "patches", "sides", "eyes", "patches", "sides"]);
+}
+
+#[test]
 fn a_driver_finds_the_jobs_of_one_that_was_killed_and_edits_do_not_reach_them() {
     let cluster = FakeCluster::new(PIPELINE);
     cluster.hold();
