@@ -19,11 +19,11 @@ const MARK: &str = "<meta name=\"generator\" content=\"macula\">";
 pub(super) fn write(host: &Host, path: &Path, with_folder: bool, html: &str) -> Result<(), Failure> {
     let said = host.shown(path).to_string();
     if path.is_dir() {
-        return Err(Failure::user(format!("`{said}` is a folder")).hint("name a file: `--output report.html`"));
+        return Err(Failure::user(format!("`{said}` is a folder")).hint("name a file, such as `report.html`"));
     }
     if path.exists() && !regular::read_to_string(path).is_ok_and(|text| text.contains(MARK)) {
         return Err(Failure::user(format!("`{said}` exists and is not a page of macula"))
-            .hint("name another file with `--output`, or remove it"));
+            .hint("name another file, or remove it"));
     }
     if let Some(folder) = path.parent().filter(|_| with_folder) {
         std::fs::create_dir_all(folder).map_err(|error| Failure::unwritten(&said, &error))?;

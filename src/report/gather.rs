@@ -138,8 +138,14 @@ pub fn gather(
     let is_evaluation = |named: &&Named| named.tree.get("scores.json").is_some();
     let is_maps = |named: &&Named| named.tree.get("maps.json").is_some();
     let (evaluations, maps) = (given.iter().filter(is_evaluation).count(), given.iter().filter(is_maps).count());
-    let all = given.iter().map(|named| &named.tree).chain(pictured);
-    let all = all.filter(|tree| evaluations > 0 && is_patches(tree));
+    // Those that an evaluation reads come first: others may have the same patches with other pixels.
+    let mut all: Vec<&Tree> = Vec::new();
+    for tree in pictured.iter().chain(given.iter().map(|named| &named.tree)) {
+        if evaluations > 0 && is_patches(&tree) && !all.contains(&tree) {
+            all.push(tree);
+        }
+    }
+    let all = all.into_iter();
     let sets = all.map(|tree| PatchSet::read(tree, objects)).collect::<Result<Vec<_>, _>>()?;
     let sources = PageSources { sets: sets.iter().collect(), evaluations, maps, objects };
     let mut names = GatheredNames::default();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Arguments, ReportedStage};
 use crate::base::figure::bytes;
+use crate::base::shell::quoted;
 use crate::cli::{Loaded, PipelineArguments, load};
 use crate::lang;
 use crate::lang::spec::{Pipeline, Points, StageSpec};
@@ -76,16 +77,6 @@ pub(super) fn commands(file: &str, arguments: &Arguments) -> Vec<String> {
     commands
 }
 
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "._-/=,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 /// A pipeline's file without the folders of somebody's machine: of an absolute path, the last name, which its folder understands.
 pub(super) fn private_file(file: &str) -> String {
     let path = Path::new(file);
@@ -138,8 +129,11 @@ fn differences(base: &Pipeline, own: &Pipeline) -> Vec<[String; 4]> {
                 (name.clone(), private_path(&param.value.to_string()))
             };
             let inputs = stage.inputs.iter().map(|input| {
-                let from: Vec<String> = input.from.iter().map(|from| format!("{}.{}", from.stage, from.port)).collect();
-                (format!("input {}", input.port), from.join(" ").replace(".out", ""))
+                let from = input.from.iter().map(|from| match from.port.as_str() {
+                    "out" => from.stage.clone(),
+                    port => format!("{}.{port}", from.stage),
+                });
+                (format!("input {}", input.port), from.collect::<Vec<_>>().join(" "))
             });
             stage.params.iter().map(value).chain(inputs).collect()
         };

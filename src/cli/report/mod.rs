@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
     /// Report on a sweep of the file: mean and spread of its points, differences, learning curves
-    #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pipeline", "names"])]
     sweep: Option<String>,
     /// Set a parameter as in the run: `--set data=FOLDER`
     #[arg(long, value_name = "STAGE.PARAM=VALUE")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{ReportedStage, drawing, facts, missing, needs_first, params};
 use crate::base::Digest;
+use crate::base::shell::quoted;
 use crate::cli::Failure;
 use crate::cli::run_id::RunIds;
 use crate::engine::kernels;
@@ -39,7 +40,10 @@ pub(super) fn read(store: &Store, record: &RunRecord) -> Result<(Vec<ReportedSta
         rows,
         graph: Some(drawings::svg(&drawing(&record.pipeline, &stages))),
         params: stages.iter().flat_map(|stage| stage.params.clone()).collect(),
-        commands: vec![format!("macula run {file}"), format!("macula report {id}")],
+        commands: vec![
+            format!("macula run {} --pipeline {}", quoted(&file), quoted(&record.pipeline)),
+            format!("macula report {id}"),
+        ],
         notes,
         stages: stages.iter().map(facts::of_stage).collect(),
         ..RunFacts::default()

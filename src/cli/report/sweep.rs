@@ -26,8 +26,17 @@ pub(super) fn html(host: &Host, loaded: &Loaded, arguments: &Arguments) -> Resul
     let sweep = &swept.sweep;
     let record = loaded.store.runs.newest_first(Some(&sweep.name)).find(|run| !run.stages.is_empty());
     let ids = RunIds::of(&loaded.store);
-    let axes: Vec<String> =
-        sweep.axes.iter().map(|axis| format!("`{}` {}", axis.path, axis.values.join(", "))).collect();
+    let axes: Vec<String> = sweep
+        .axes
+        .iter()
+        .map(|axis| {
+            format!(
+                "`{}` {}",
+                axis.path,
+                axis.values.iter().map(|value| facts::private_path(value)).collect::<Vec<_>>().join(", ")
+            )
+        })
+        .collect();
     let mut rows = vec![
         (
             "sweep".to_owned(),
