@@ -69,7 +69,7 @@ pub fn watch(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             listen(host);
             follow(host, arguments, &store, &run)
         } else {
-            Ok(ended(&store, &run, None))
+            Ok(ended(host, arguments, (&store, &run), None))
         };
     };
     let loaded = load::load_alone(host, &of_file(arguments, path))?;
@@ -87,7 +87,7 @@ pub fn watch(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
                 None => return Ok(Exit::Interrupted),
             }
         }
-        (None, Some(last)) => return Ok(ended(&loaded.store, &last, Some(&loaded))),
+        (None, Some(last)) => return Ok(ended(host, arguments, (&loaded.store, &last), Some(&loaded))),
         (None, None) => {
             let text = format!("`{name}` has not been run yet");
             return Err(Failure::user(text)
@@ -130,31 +130,43 @@ fn wait(host: &Host, loaded: &Loaded, last: Option<&RunRecord>) -> Option<RunRec
 }
 
 /// Says that a run is over, and how it ended.
-fn ended(store: &Store, run: &RunRecord, loaded: Option<&Loaded>) -> Exit {
+fn ended(host: &Host, arguments: &Arguments, (store, run): (&Store, &RunRecord), loaded: Option<&Loaded>) -> Exit {
     let ids = RunIds::of(store);
     let (id, began) = (ids.short(&run.id), time::minute(run.began));
     let mut seen = SeenRun::default();
     if let Ok(mut followed) = FollowedRun::open(&store.runs.folder(&run.id)) {
-        followed.events().unwrap_or_default().iter().for_each(|event| seen.take(event));
+        for event in followed.events().unwrap_or_default() {
+            seen.take(&event);
+            if arguments.json {
+                Screen::Json(host).show(&event, Instant::now());
+            }
+        }
     }
     let which = if loaded.is_some() { "the last run of" } else { "a run of" };
     let words = format!("nothing is running: run {id}, {which} `{}`, began {began} and ", run.pipeline);
-    let killed = !run.has_ended();
-    let how = if killed { "was killed" } else { run.ended.name() };
     let how = match run.ended {
         RunOutcome::Done => "is done",
         RunOutcome::Failed => "failed",
         RunOutcome::Stopped => "was stopped",
-        RunOutcome::Running => how,
+        RunOutcome::Running => "was killed",
     };
-    out::say(&out::stdout_message(&format!("{}\n", shown::line(&format!("{words}{how}")))));
+    let said = format!("{}\n", shown::line(&format!("{words}{how}")));
+    if arguments.json {
+        out::note(&said);
+    } else {
+        out::say(&out::stdout_message(&said));
+    }
     if let Some(loaded) = loaded {
         let again = if run.ended == RunOutcome::Done { "" } else { "`macula run FILE` continues it; " };
         let words =
             format!("note: {again}`macula watch FILE --wait` waits for the next run").replace("FILE", &loaded.file);
         out::note(&format!("{}\n", shown::line(&words)));
     }
-    if killed { Exit::StageFailed } else { seen.exit.unwrap_or_else(|| of_outcome(run.ended, None)) }
+    if run.ended == RunOutcome::Running {
+        Exit::StageFailed
+    } else {
+        seen.exit.unwrap_or_else(|| of_outcome(run.ended, None))
+    }
 }
 
 /// What the events of a run have said so far.
