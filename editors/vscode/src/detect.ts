@@ -1,7 +1,7 @@
 // Whether a KDL text is a pipeline of macula. Other programs use KDL files as well, and have extensions of their own.
 
 /** Words of `project.kdl`. */
-const PROJECT = /^(?:store|near-duplicates|test-looks|remote|package)\b/;
+const PROJECT = /^(?:store|near-duplicates|test-looks|remote|package|executor|tensorboard|mlflow|wandb)\b/;
 
 const FIRST =
     /^(?:(?:pipeline|sweep|network|stage)\s+"?[\p{L}_][\p{L}\p{N}_-]*"?[^\n]*\{|use\s+#*"(?:std:[\w/-]+|[^"\n]+\.kdl)")/u;

@@ -179,6 +179,9 @@ test("pipelines are told from other KDL", () => {
         assert.ok(isPipeline(readFileSync(join(ROOT, `pipelines/${name}.kdl`), "utf8")), name);
     }
     assert.ok(isPipeline(readFileSync(join(ROOT, "project.kdl"), "utf8"), "project.kdl"));
+    for (const text of ["executor slurm { }\n", 'wandb "runs"\n']) {
+        assert.ok(isPipeline(text, "project.kdl"), text);
+    }
     assert.ok(isPipeline("\uFEFF/* a /* b */ */ // c\n/- pipeline p { x }\nsweep s {\n"));
     assert.ok(isPipeline('use "nets/own.kdl"\n'));
     // niri, zellij, a package manifest, and nothing.
