@@ -27,7 +27,7 @@ pub const EXPORT: Implementation = Implementation {
 const COCO: &str = "annotations.json";
 
 /// Table of all pictures.
-const MANIFEST: &str = "manifest.csv";
+pub(super) const MANIFEST: &str = "manifest.csv";
 
 /// Format of the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

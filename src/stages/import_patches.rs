@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::base::figure::{counted, size as bytes, thousands};
+use super::export::MANIFEST;
+use crate::base::figure::{counted, size as bytes};
 use crate::base::{Digest, Hasher};
 use crate::data::class_names;
 use crate::data::decode::Photograph;
@@ -14,6 +15,7 @@ use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, shard_head}
 use crate::data::photographs::{LabelScheme, Official};
 use crate::data::picture_size;
 use crate::data::pixel_counts::PixelCounts;
+use crate::data::source_tree::is_picture;
 use crate::data::text_table::{TextRow, TextTable, is_missing};
 use crate::lang::value::Value;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
@@ -31,9 +33,6 @@ pub const IMPORT_PATCHES: Implementation = Implementation {
     narrow: None,
     work: Work::Whole(run),
 };
-
-/// Name of the table that `export` writes.
-const MANIFEST: &str = "manifest.csv";
 
 /// Columns with a meaning of their own.
 const KNOWN: [&str; 7] = ["path", "photograph", "x", "y", "patient", "split", "digest"];
@@ -88,11 +87,10 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         min_fraction: 0.0,
         labels: LabelScheme::default(),
     };
-    let total: usize = listed.values().map(|photograph| photograph.patches.len()).sum();
     let parts = listed.into_par_iter().map(|(name, photograph)| part(ctx, &info, name, photograph));
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     let set = PatchSet { info, embeddings: Vec::new(), parts };
-    let summary = summary(&set, total, unused(tree, &name, &set, &table, &columns));
+    let summary = summary(&set, unused(tree, &name, &set, &table, &columns));
     Ok(Outcome { outputs: [("out".to_owned(), set.write(ctx.objects)?)].into(), summary, target: None })
 }
 
@@ -227,6 +225,13 @@ impl ListedPhotograph {
     }
 }
 
+/// A path of the table, which is in `folder`, as a name at `from`.
+fn at_from(folder: &str, path: &str) -> String {
+    let path = path.replace('\\', "/");
+    let path = path.trim_start_matches("./");
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
+}
+
 /// The photograph of a row, what the row says of it, and its patch.
 fn read_row(
     row: &TextRow,
@@ -240,9 +245,7 @@ fn read_row(
     if let Some(why) = misnamed(photograph) {
         return Err(format!("photograph `{photograph}`: {why}"));
     }
-    let path = text(columns.path, "path")?.replace('\\', "/");
-    let path = path.trim_start_matches("./");
-    let picture = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+    let picture = at_from(folder, text(columns.path, "path")?);
     let entry = *tree.get(&picture).ok_or_else(|| format!("`from` has no picture `{picture}`"))?;
     let number = |column: usize, name: &str| {
         let cell = text(column, name)?;
@@ -347,12 +350,16 @@ fn other_size(picture: &str, [width, height]: [usize; 2], info: &SetInfo) -> Sta
         "picture `{picture}` is {width} x {height} px, but patches of {} px{with} are {side} x {side} px",
         info.size
     );
-    let hint = if width == height && width > info.size as usize && (width - info.size as usize).is_multiple_of(2) {
-        format!("set `size {width}`, or `margin {}`", (width - info.size as usize) / 2)
-    } else if width == height {
-        format!("set `size {width}`")
-    } else {
-        "write square patches of one size".to_owned()
+    // With the margin that is set.
+    let fitting = match width.checked_sub(2 * info.margin as usize) {
+        Some(size @ 1..) => format!("set `size {size}`"),
+        _ => format!("set `size {width}` and `margin 0`"),
+    };
+    let more = width.checked_sub(info.size as usize).filter(|more| more.is_multiple_of(2));
+    let hint = match more {
+        _ if width != height => "write square patches of one size".to_owned(),
+        Some(more) => format!("{fitting}, or `margin {}`", more / 2),
+        None => fitting,
     };
     wrong(text, hint)
 }
@@ -361,13 +368,7 @@ fn other_size(picture: &str, [width, height]: [usize; 2], info: &SetInfo) -> Sta
 fn unused(tree: &Tree, name: &str, set: &PatchSet, table: &TextTable, columns: &TableColumns) -> Vec<Warning> {
     let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
     let cells = table.rows.iter().filter_map(|row| row.cell(columns.path));
-    let used: BTreeSet<String> = cells
-        .map(|path| path.replace('\\', "/"))
-        .map(|path| path.trim_start_matches("./").to_owned())
-        .map(|path| if folder.is_empty() { path } else { format!("{folder}/{path}") })
-        .collect();
-    let is_picture =
-        |file: &str| [".png", ".jpg", ".jpeg", ".tif", ".tiff"].iter().any(|end| file.to_lowercase().ends_with(end));
+    let used: BTreeSet<String> = cells.map(|path| at_from(folder, path)).collect();
     let mut left = tree.entries.keys().filter(|file| is_picture(file) && !used.contains(*file));
     let mut warnings = Vec::new();
     if let Some(first) = left.next() {
@@ -385,7 +386,7 @@ fn unused(tree: &Tree, name: &str, set: &PatchSet, table: &TextTable, columns: &
     warnings
 }
 
-fn summary(set: &PatchSet, total: usize, warnings: Vec<Warning>) -> Summary {
+fn summary(set: &PatchSet, warnings: Vec<Warning>) -> Summary {
     let count = |class: usize, wanted: Label| {
         let rows = set.parts.iter().flat_map(|part| &part.rows);
         Cell::Int(rows.filter(|row| row.labels[class] == wanted).count() as i64)
@@ -397,9 +398,8 @@ fn summary(set: &PatchSet, total: usize, warnings: Vec<Warning>) -> Summary {
     };
     Summary {
         headline: format!(
-            "{} {} of {}",
-            thousands(total as u64),
-            if total == 1 { "patch" } else { "patches" },
+            "{} of {}",
+            counted(set.len(), "patch", "patches"),
             counted(set.parts.len() as u64, "photograph", "photographs")
         ),
         tables: vec![Table {
