@@ -30,6 +30,9 @@ use crate::store::{Objects, Tree};
 /// File of a model with its description.
 pub const DESCRIPTION: &str = "model.json";
 
+/// File of a model with the weights of the selected epoch.
+pub const WEIGHTS: &str = "weights.safetensors";
+
 /// `model.json`: description of a trained classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
@@ -132,7 +135,7 @@ impl Classifier {
             objects.read_in(tree, name)?.ok_or_else(|| StageError::Bug(format!("a model without `{name}`")))
         };
         let info = Self::info(tree, objects)?;
-        let weights = Weights::parse("weights.safetensors", &read("weights.safetensors")?)?;
+        let weights = Weights::parse(WEIGHTS, &read(WEIGHTS)?)?;
         let classes = info.classes.len();
         let (size, streams) = (info.size as usize, Streams::new(0, "train"));
         let mut network = Network::joined(&info.network, size, &shapes(&info.embeddings), classes, &streams)?;

@@ -16,7 +16,7 @@ use crate::lang::value::Value;
 use crate::learn::fit::settings::FitSettings;
 use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, TrainedOn};
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{Classifier, same_encoder};
+use crate::learn::model::{self, Classifier, same_encoder};
 use crate::learn::pretrain::{self, PretrainedInfo};
 use crate::stage::{Cell, Ctx, Implementation, Inputs, Params, ReadPart, StageError, Table, Tolerance, Warning};
 use crate::store::{Entry, Objects, Tree};
@@ -160,7 +160,7 @@ pub(super) fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, En
 }
 
 /// File of a model or a pretraining with the weights of its selected epoch.
-pub(super) const WEIGHTS: &str = "weights.safetensors";
+pub(super) const WEIGHTS: &str = model::WEIGHTS;
 
 /// File of a pretraining that describes it.
 pub(super) const PRETRAINED: &str = pretrain::DESCRIPTION;

@@ -17,7 +17,7 @@ use crate::engine::gpu::is_approximate;
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
 use crate::learn::maps::{CellDecision, CellMetrics, MapMetrics, Maps, cell_metrics, held, release, scores};
-use crate::learn::model::{Classifier, ModelInfo, Scoring};
+use crate::learn::model::{Classifier, DESCRIPTION, ModelInfo, Scoring, WEIGHTS};
 use crate::learn::model_inputs::{assigned, control_warning, give, read_given};
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
@@ -45,7 +45,7 @@ pub const HEAT_MAP: Implementation = Implementation {
 };
 
 /// Files of a model that an item needs, below `model/`.
-pub const MODEL: [&str; 2] = ["model.json", "weights.safetensors"];
+pub const MODEL: [&str; 2] = [DESCRIPTION, WEIGHTS];
 /// File with the scores of a photograph's patches, within its result.
 pub const PATCHES: &str = "patches.parquet";
 /// File with the tuned thresholds of a model's classes, within an item.

@@ -12,7 +12,7 @@ use crate::cli::predict::scorer::{Member, Scorer};
 use crate::cli::{Exit, Failure, Loaded, artifact};
 use crate::engine::network::{JoinedShapes, Weights};
 use crate::learn::metrics::DecisionRule;
-use crate::learn::model::{ModelInfo, shapes};
+use crate::learn::model::{ModelInfo, WEIGHTS, shapes};
 use crate::learn::onnx::{OnnxExport, OnnxFile, OnnxNetwork, OnnxOutput, PixelForm};
 use crate::learn::pretrain::PretrainedInfo;
 use crate::learn::tta::Tta;
@@ -71,7 +71,9 @@ pub(super) fn write(
         Some(stage) if stage.implementation == "pretrain" => encoder(host, loaded, wanted, pixels)?,
         Some(stage) if !is_average && !gives("model") => {
             let text = format!("`{}` is a `{}` stage, which has no network", stage.name, stage.stage_type);
-            return Err(Failure::user(text).hint("name a `train`, `calibrate`, `average` or `pretrain` stage"));
+            return Err(
+                Failure::user(text).hint("name a `train`, `import-model`, `calibrate`, `average` or `pretrain` stage")
+            );
         }
         // What is unknown is reported with the names that it may mean.
         _ => classifier(host, loaded, wanted, pixels)?,
@@ -166,9 +168,9 @@ fn encoder(host: &Host, loaded: &Loaded, wanted: &str, pixels: PixelForm) -> Res
 
 /// Weights of the selected epoch.
 fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
-    const FILE: &str = "weights.safetensors";
-    let found = objects.read_in(tree, FILE)?.ok_or_else(|| StageError::Bug(format!("a model without `{FILE}`")))?;
-    Weights::parse(FILE, &found)
+    let found =
+        objects.read_in(tree, WEIGHTS)?.ok_or_else(|| StageError::Bug(format!("a model without `{WEIGHTS}`")))?;
+    Weights::parse(WEIGHTS, &found)
 }
 
 /// Properties that every file has.

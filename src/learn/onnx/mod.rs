@@ -188,7 +188,7 @@ impl OnnxExport<'_> {
         Ok(OnnxFile { bytes: model.encode_to_vec(), inputs, outputs })
     }
 
-    /// Number of orientations that the networks see: networks that read no pixels see one.
+    /// Number of orientations that scores are the mean of; encoders see one.
     fn orientations(&self) -> usize {
         if self.output() == "features" { 1 } else { self.tta.views() }
     }

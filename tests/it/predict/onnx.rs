@@ -165,7 +165,7 @@ fn what_has_no_network_is_not_exported() {
     let said = space.macula("get pipeline.kdl folds --onnx model.onnx").code(2);
     said.says(&[
         "`folds` is a `split` stage, which has no network",
-        "name a `train`, `calibrate`, `average` or `pretrain` stage",
+        "name a `train`, `import-model`, `calibrate`, `average` or `pretrain` stage",
     ]);
     space.macula("get pipeline.kdl folds out --onnx model.onnx").code(2).says(&["cannot be used with"]);
     space.macula("get pipeline.kdl folds").code(2).says(&["FOLDER"]);
