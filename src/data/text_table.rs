@@ -63,8 +63,7 @@ pub fn decoded(bytes: &[u8]) -> Result<&str, String> {
 }
 
 /// What a file is by its first bytes, and what to do; [`None`] if it may be text.
-#[must_use]
-pub fn binary(bytes: &[u8]) -> Option<&'static str> {
+fn binary(bytes: &[u8]) -> Option<&'static str> {
     let kinds: [(&[u8], &str); 7] = [
         (b"\x1f\x8b", "compressed by gzip: unpack it with `gunzip`"),
         (b"\x28\xb5\x2f\xfd", "compressed by Zstandard: unpack it with `unzstd`"),
@@ -75,6 +74,12 @@ pub fn binary(bytes: &[u8]) -> Option<&'static str> {
         (b"PAR1", "a Parquet file: its name should end in `.parquet`"),
     ];
     kinds.into_iter().find_map(|(start, what)| bytes.starts_with(start).then_some(what))
+}
+
+/// What a file is that is not text: `is compressed by gzip: …`.
+#[must_use]
+pub fn not_text(bytes: &[u8]) -> String {
+    binary(bytes).map_or_else(|| "is not UTF-8".to_owned(), |what| format!("is {what}"))
 }
 
 impl TextTable {

@@ -270,7 +270,7 @@ fn numbers(
     let found = if let Ok(text) = std::str::from_utf8(&bytes) {
         yolo_names(text, is_yaml, &mut own)
     } else {
-        own.add("", text_table::binary(&bytes).map_or_else(|| "is not UTF-8".to_owned(), |what| format!("is {what}")));
+        own.add("", text_table::not_text(&bytes));
         BTreeMap::new()
     };
     mistakes.append(own);

@@ -137,8 +137,7 @@ pub fn read(
     mistakes: &mut AnnotationMistakes,
 ) -> Option<AnnotationFile> {
     let Ok(text) = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) else {
-        mistakes
-            .add("", text_table::binary(bytes).map_or_else(|| "is not UTF-8".to_owned(), |what| format!("is {what}")));
+        mistakes.add("", text_table::not_text(bytes));
         return None;
     };
     match format {

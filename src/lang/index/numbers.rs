@@ -5,7 +5,7 @@ use crate::base::{FileId, Span};
 use crate::lang::keywords::REPEAT;
 use crate::lang::param_type::ParamType;
 use crate::lang::signature::Signature;
-use crate::syntax::{Document, Node, NodeEntry};
+use crate::syntax::{Node, NodeEntry};
 
 /// Unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl SymbolIndex<'_> {
     #[must_use]
     pub fn units(&self, file: FileId) -> Vec<(Span, NumberUnit)> {
         let mut found = Vec::new();
-        let nodes = self.module.documents.get(&file).map(|document: &std::rc::Rc<Document>| document.nodes.as_slice());
+        let nodes = self.module.documents.get(&file).map(|document| document.nodes.as_slice());
         for top in nodes.unwrap_or_default() {
             declared(top, &mut found);
             match top.name.text.as_str() {

@@ -76,10 +76,7 @@ fn theirs(table: &str) -> Space {
 fn tables_that_are_wrong_are_refused() {
     let head = "path,photograph,x,y,patient,MA,EX\n";
     let cases = [
-        (
-            "a.png,one,0,0,p,1,0\n../secret.png,one,32,0,p,0,0\n",
-            "line 3: `from` has no picture `../secret.png`",
-        ),
+        ("a.png,one,0,0,p,1,0\n../secret.png,one,32,0,p,0,0\n", "line 3: `from` has no picture `../secret.png`"),
         ("/etc/hostname,one,0,0,p,1,0\n", "`from` has no picture `/etc/hostname`"),
         ("a.png,../one,0,0,p,1,0\n", "photograph `../one`: names have no `/`"),
         ("a.png,one,0,0,p,yes,0\n", "class `MA` is `yes`, not 1, 0 or nothing"),
